@@ -1,0 +1,1 @@
+"""WHEN things run: short files that wire and nothing else."""

@@ -1,0 +1,62 @@
+{{ config(materialized="view") }}
+
+{%- set channels = staged_channels() -%}
+{%- set common = [
+    'interaction_id', 'source_id', 'seller_id', 'channel', 'interaction_type', 'source_key', 'session_id',
+    'product_id', 'offer_id', 'store_id', 'occurred_at', 'received_at', '_known_assumed', '_batch_id'
+] -%}
+{%- set extras = {
+    'line_number': 'integer', 'quantity': 'double', 'amount': 'double', 'retail_discount_amount': 'double',
+    'coupon_discount_amount': 'double', 'coupon_match_amount': 'double', 'currency': 'string',
+    'campaign_id': 'string', 'coupon_upc': 'string', 'order_id': 'string'
+} -%}
+
+with unioned as (
+    {% for staging, brings in channels.items() -%}
+    select
+        {% for column in common -%}
+        {{ column }},
+        {% endfor -%}
+        {% for column, type in extras.items() -%}
+        {% if column in brings %}{{ column }}{% else %}cast(null as {{ type }}){% endif %} as {{ column }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor -%}
+    from {{ ref(staging) }}
+    {% if not loop.last %}union all
+    {% endif -%}
+    {% endfor %}
+),
+
+-- A redelivery brings the same id again. Only those few rows are sorted: the others pass by.
+redelivered as (
+    select interaction_id
+    from unioned
+    group by interaction_id
+    having count(*) > 1
+),
+
+first_deliveries as (
+    select unioned.*
+    from unioned
+    inner join redelivered on unioned.interaction_id = redelivered.interaction_id
+    qualify
+        row_number() over (
+            partition by unioned.interaction_id order by unioned.received_at, unioned._batch_id
+        ) = 1
+),
+
+once as (
+    select unioned.*
+    from unioned
+    left join redelivered on unioned.interaction_id = redelivered.interaction_id
+    where redelivered.interaction_id is null
+    union all
+    select * from first_deliveries
+)
+
+select
+    *,
+    -- When it could first be used, and from when it fades: a clock from the future cannot age all else away.
+    greatest(occurred_at, received_at) as available_at,
+    least(occurred_at, received_at) as evidence_at
+from once

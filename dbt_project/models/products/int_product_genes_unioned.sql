@@ -1,0 +1,46 @@
+{#- A locus that is a column of the product's versions: its id, and the column that holds its allele. -#}
+{%- set columns = {
+    'department': 'department',
+    'category': 'category',
+    'product_type': 'product_type',
+    'brand': 'brand_id',
+    'brand_type': 'brand_type',
+    'pack_size': 'pack_size_band',
+    'product': 'product_id',
+} -%}
+
+with genes as (
+    {% for locus, column in columns.items() -%}
+    select
+        product_id,
+        '{{ locus }}' as locus_id,
+        {{ column }} as allele,
+        valid_from,
+        valid_to
+    from {{ ref('int_product_versions') }}
+    where {{ column }} is not null
+    union all
+    {% endfor -%}
+    select
+        product_id,
+        'price_tier' as locus_id,
+        price_tier as allele,
+        valid_from,
+        valid_to
+    from {{ ref('int_price_tiers_dated') }}
+    where price_tier is not null
+)
+
+select
+    genes.product_id,
+    genes.locus_id || ':' || genes.allele as gene_id,
+    {{ hash_bigint("genes.locus_id || ':' || genes.allele") }} as gene_hash,
+    genes.locus_id,
+    loci.locus_number,
+    genes.allele,
+    -- One allele in each of these loci, so it holds the whole weight.
+    cast(1.0 as double) as weight,
+    genes.valid_from,
+    genes.valid_to
+from genes
+inner join {{ ref('loci') }} as loci on genes.locus_id = loci.locus_id

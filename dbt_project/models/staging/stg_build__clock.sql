@@ -1,0 +1,4 @@
+select
+    -- instants
+    as_of
+from {{ build_clock() }}

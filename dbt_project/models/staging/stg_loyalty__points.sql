@@ -1,0 +1,31 @@
+select
+    -- identifiers
+    interaction_id,
+    source_id,
+    seller_id,
+    channel,
+    interaction_type,
+    customer_key_type || ':' || customer_key as source_key,
+    session_id,
+    product_id,
+    offer_id,
+    store_id,
+
+    -- instants
+    occurred_at,
+    received_at,
+
+    -- numbers
+    {{ value_or_null(json_text('properties', 'points'), 'integer') }} as point_count,
+    {{ value_or_null(json_text('properties', 'balance'), 'integer') }} as balance_count,
+
+    -- text
+    {{ json_text('properties', 'tier') }} as tier,
+
+    -- pipeline
+    _known_assumed,
+    _batch_id,
+    _ingested_at
+from {{ lake('interactions', channel='loyalty') }}
+-- A row of the channel is staged once, whatever its type.
+where interaction_type <> 'Coupon Applied'

@@ -1,0 +1,26 @@
+select
+    -- identifiers
+    interaction_id,
+    source_id,
+    seller_id,
+    channel,
+    interaction_type,
+    customer_key_type || ':' || customer_key as source_key,
+    session_id,
+    product_id,
+    offer_id,
+    store_id,
+
+    {{ json_text('properties', 'campaign_id') }} as campaign_id,
+    {{ json_text('properties', 'coupon_upc') }} as coupon_upc,
+
+    -- instants
+    occurred_at,
+    received_at,
+
+    -- pipeline
+    _known_assumed,
+    _batch_id,
+    _ingested_at
+from {{ lake('interactions', channel='loyalty') }}
+where interaction_type = 'Coupon Applied'

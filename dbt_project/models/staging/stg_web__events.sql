@@ -1,0 +1,39 @@
+select
+    -- identifiers
+    interaction_id,
+    source_id,
+    seller_id,
+    channel,
+    interaction_type,
+    customer_key_type || ':' || customer_key as source_key,
+    session_id,
+    product_id,
+    offer_id,
+    store_id,
+
+    {{ json_text('properties', 'order_id') }} as order_id,
+
+    -- instants
+    occurred_at,
+    received_at,
+    original_at,
+    sent_at,
+
+    -- numbers
+    cast(quantity as double) as quantity,
+    cast(amount as double) as amount,
+    {{ value_or_null(json_text('properties', 'price'), 'double') }} as price_amount,
+    {{ value_or_null(json_text('properties', 'rating'), 'integer') }} as rating,
+
+    -- text
+    currency,
+    {{ json_text('properties', 'query') }} as query,
+    {{ json_text('properties', 'referrer') }} as referrer,
+    {{ json_text('properties', 'page') }} as page,
+    {{ json_text('properties', 'ip_country') }} as ip_country,
+
+    -- pipeline
+    _known_assumed,
+    _batch_id,
+    _ingested_at
+from {{ lake('interactions', channel='web') }}

@@ -1,0 +1,6 @@
+{#- A condition that every row fulfils. -#}
+{% test holds(model, condition) %}
+    select *
+    from {{ model }}
+    where not ({{ condition }})
+{% endtest %}

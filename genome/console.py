@@ -1,0 +1,30 @@
+"""What every verb prints with: a table for people, or `--json` for programs."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text for people.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def report(result: Any, *, as_json: bool, human: Callable[[Console], None]) -> None:
+    """Print `result` as one JSON document, or let `human` print it.
+
+    Args:
+        result: a pydantic model, or anything `json.dumps` takes (dates become ISO 8601).
+        as_json: what the caller asked for.
+        human: prints the same for people.
+    """
+    if as_json:
+        plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+        sys.stdout.write(json.dumps(plain, indent=2, default=str, ensure_ascii=False) + "\n")
+    else:
+        human(out)

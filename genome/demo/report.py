@@ -1,0 +1,228 @@
+"""What came of the journey: rows by hop, the gate, the model beside the baselines, three people, the time."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+from rich.table import Table
+
+from genome.settings import Settings
+
+PEOPLE = (0.999, 0.97, 0.25)
+"""Whom the demo shows: customers at these quantiles of their best score."""
+
+
+class JourneyReport(BaseModel):
+    """Everything the demo prints, for programs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    seconds: float
+    steps: list[dict[str, Any]]
+    hops: list[dict[str, Any]] = Field(description="rows by hop, from the manifest and the published tables")
+    people: list[dict[str, Any]] = Field(description="a genome and a decision each")
+
+    def summary_of(self, task_id: str, dag_id: str | None = None) -> dict[str, Any]:
+        """What the last task of that name returned."""
+        found = [s for s in self.steps if s["task_id"] == task_id and dag_id in (None, s["dag_id"])]
+        return dict(found[-1]["summary"]) if found else {}
+
+
+def look(settings: Settings) -> dict[str, Any]:
+    """Read back what the journey made: the ledger of each hop, and three people."""
+    return {"hops": hops(settings), "people": people(settings)}
+
+
+def hops(settings: Settings) -> list[dict[str, Any]]:
+    """Rows by hop, and whether each hop holds exactly what the one before handed on."""
+    from genome.lake import publish
+    from genome.lake.manifest import Manifest
+
+    rows: list[dict[str, Any]] = []
+    for dataset in ("interactions", "catalog"):
+        for channel, counts in Manifest.read(settings, dataset).counts_by_channel().items():
+            rows.append(
+                {
+                    "hop": f"{channel} → lake/{dataset}",
+                    "rows": counts.accepted,
+                    "note": f"received {counts.received:,} = accepted {counts.accepted:,} + quarantined "
+                    f"{counts.quarantined:,} + duplicate {counts.duplicate:,}",
+                    "is_reconciled": counts.balanced,
+                }
+            )
+    for group in ("genome", "scores"):
+        publication = publish.current(settings, group)
+        if publication is None:
+            continue
+        rows += [
+            {
+                "hop": f"lake/interactions · {hop['channel']} → fct_interactions",
+                "rows": hop["interactions"],
+                "note": f"lake {hop['accepted']:,} = interactions + delivered again {hop['redelivered']:,}",
+                "is_reconciled": hop["accepted"] == hop["staged"] == hop["interactions"] + hop["redelivered"],
+            }
+            for hop in publication.provenance.get("ledger", ())
+        ]
+        rows += [
+            {"hop": f"published {name}", "rows": table.rows, "note": table.path, "is_reconciled": None}
+            for name, table in sorted(publication.tables.items())
+        ]
+    return rows
+
+
+def people(settings: Settings) -> list[dict[str, Any]]:
+    """Three customers, from the likeliest to take an offer to one who rather would not."""
+    import pyarrow.parquet as pq
+
+    from genome.api.service import open_service
+    from genome.decisions.records import Ask
+    from genome.lake import publish
+
+    publication = publish.current(settings, "scores")
+    if publication is None:
+        return []
+    table = pq.read_table(publication.path("feat_customer_offer_scores"), columns=["customer_id", "scores"])
+    best = sorted(
+        (
+            (scores[0], customer)
+            for customer, scores in zip(
+                table["customer_id"].to_pylist(), table["scores"].to_pylist(), strict=True
+            )
+            if scores
+        ),
+    )
+    chosen = dict.fromkeys(best[round(quantile * (len(best) - 1))][1] for quantile in PEOPLE)
+    service = open_service(settings)
+    try:
+        return [
+            {
+                "genome": service.genome(customer, by_locus=3).model_dump(mode="json"),
+                "decision": service.decide(Ask(customer_id=customer, placement="homepage", count=1))[
+                    0
+                ].model_dump(mode="json"),
+            }
+            for customer in chosen
+        ]
+    finally:
+        service.close()
+
+
+def render(console: Console, settings: Settings, result: JourneyReport) -> None:
+    """The report, for people."""
+    console.rule("[bold]What was built")
+    _render_hops(console, result)
+    console.rule("[bold]The gate")
+    _render_gate(console, result)
+    console.rule("[bold]The model beside the baselines")
+    _render_model(console, result)
+    console.rule("[bold]Three customers")
+    _render_people(console, result)
+    console.rule("[bold]Where the time went")
+    _render_time(console, result)
+    console.rule("[bold]Look further")
+    _render_next(console, settings, result)
+
+
+def _render_hops(console: Console, result: JourneyReport) -> None:
+    table = Table("hop", "rows", "", "", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for hop in result.hops:
+        mark = {True: "[green]=[/]", False: "[red]≠[/]", None: ""}[hop["is_reconciled"]]
+        table.add_row(hop["hop"], f"{hop['rows']:,}", mark, f"[dim]{hop['note']}[/]")
+    console.print(table)
+    wrong = [hop["hop"] for hop in result.hops if hop["is_reconciled"] is False]
+    console.print(
+        f"[red]Not reconciled: {', '.join(wrong)}[/]" if wrong else "[green]Every hop is reconciled.[/]"
+    )
+
+
+def _render_gate(console: Console, result: JourneyReport) -> None:
+    for step in result.steps:
+        if step["task_id"] != "check_gate":
+            continue
+        gate = step["summary"]
+        if "skipped" in gate:
+            console.print(f"{step['dag_id']}: nothing new to judge; what is published passed before.")
+            continue
+        verdict = f"[red]{len(gate['failed'])} failed[/]" if gate["failed"] else "[green]all hold[/]"
+        console.print(
+            f"{step['dag_id']}: {gate['expectations']} expectations over {len(gate['rows'])} tables, {verdict}"
+        )
+
+
+def _render_model(console: Console, result: JourneyReport) -> None:
+    trained, decided = result.summary_of("train_model"), result.summary_of("decide_champion")
+    for title, rows in (trained.get("figures") or {}).items():
+        table = Table(title, "AUC", "PR-AUC", "NDCG@10", "Recall@10", box=None, pad_edge=False)
+        for row in rows:
+            published = row["published"] or {}
+            table.add_row(
+                row["ranker"],
+                *(
+                    f"{row[name]:.3f}" + (f" [dim]({published[name]:.3f})[/]" if name in published else "")
+                    for name in ("auc", "pr_auc", "ndcg_at_10", "recall_at_10")
+                ),
+            )
+        console.print(table)
+        console.print()
+    console.print(
+        "In brackets: what an independent script found for the same ranker and pairs. Tests decide nothing."
+    )
+    if decided:
+        console.print(
+            f"Champion: version {decided['champion']} ({decided['ranker']}). {decided['reason']}",
+            markup=False,
+        )
+
+
+def _render_people(console: Console, result: JourneyReport) -> None:
+    for person in result.people:
+        genome, decision = person["genome"], person["decision"]
+        console.print(f"[bold]{genome['customer_id']}[/]  {' '.join(genome['in_words'])}")
+        for locus in genome["loci"]:
+            if locus["locus_id"] in {"category", "brand_type", "price_tier"}:
+                genes = ", ".join(
+                    f"{gene['label']} {gene['share_character'] or 0:.0%}" for gene in locus["genes"]
+                )
+                console.print(f"  {locus['label']}: {genes}")
+        for offer in decision["offers"]:
+            console.print(f"  → [green]{offer['label']}[/] (score {offer['score']:.4f})")
+            for reason in offer["reasons"]:
+                console.print(f"    {reason}")
+        if decision["silence"]:
+            console.print(f"  → [yellow]silence[/]: {decision['silence']['message']}")
+        console.print()
+
+
+def _render_time(console: Console, result: JourneyReport) -> None:
+    table = Table("DAG", "task", "seconds", "peak MB", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for step in result.steps:
+        table.add_row(step["dag_id"], step["task_id"], f"{step['seconds']:.1f}", f"{step['peak_rss_mb']:.0f}")
+    spent = sum(step["seconds"] for step in result.steps)
+    table.add_row("", "Airflow's own start, and between tasks", f"{result.seconds - spent:.1f}", "")
+    table.add_row("[bold]all", "", f"[bold]{result.seconds:.1f}", "")
+    console.print(table)
+
+
+def _render_next(console: Console, settings: Settings, result: JourneyReport) -> None:
+    who = result.people[0]["genome"]["customer_id"] if result.people else "household:1"
+    base = f"http://{settings.host}:{settings.api_port}"
+    key = f"$(cat {settings.secrets / 'decide.key'})"
+    for line in (
+        f"genome show {who}                        the genome of one customer",
+        f"genome decide {who} --placement homepage the next best offer, or silence, and why",
+        "genome models list                           runs, versions, who is champion",
+        "genome up                                    Airflow, MLflow, the API: one table of addresses",
+    ):
+        console.print(f"  .venv/bin/{line}", highlight=False, markup=False)
+    console.print("  while `genome up` runs:", markup=False)
+    console.print(
+        f"""  curl -s -X POST {base}/v1/decisions -H "Authorization: Bearer {key}" """
+        f"""-H "Content-Type: application/json" -d '{{"customer_id": "{who}", "placement": "homepage"}}'""",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"  {base}/v1/customers/{who}  (a page; the agent's key logs in)", markup=False)

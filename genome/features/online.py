@@ -1,0 +1,260 @@
+"""Reading features for serving: one HMGET for each entity, straight from Feast's layout, without Feast.
+
+What is told apart (Feast's SDK shows all of it as None):
+
+* an entity that a view has no row for: the view is in `OnlineRow.missing`;
+* a row older than its view's ttl: the view is in `OnlineRow.stale`, its values are given;
+* a null: the value is None and the view is in neither.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from genome import clock
+from genome.errors import GenomeError
+from genome.features import layout
+from genome.features.definitions import (
+    CATALOGUE,
+    GENERATION,
+    Catalogue,
+    LoadedView,
+    ServiceDefinition,
+    ViewDefinition,
+    feature_hash,
+    metadata_key,
+)
+from genome.settings import Settings
+from genome.stores import valkey
+
+if TYPE_CHECKING:
+    import redis
+
+PROJECT = "customer_genome"
+"""Feast's project: every feature key ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRow:
+    """The features of one entity.
+
+    Attributes:
+        id: as it was asked for.
+        values: feature -> value; every feature of the service is there, None where it is null or missing.
+        event_at: view -> the instant its row is valid from; None where there is no row.
+        stale: views whose row is older than their ttl.
+        missing: views that have no row of this entity.
+    """
+
+    id: str
+    values: Mapping[str, Any]
+    event_at: Mapping[str, datetime | None]
+    stale: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any view has a row of this entity."""
+        return len(self.missing) < len(self.event_at)
+
+    def jsonable(self) -> dict[str, Any]:
+        """The values as JSON takes them: arrays as lists, instants as ISO 8601."""
+        return {name: _jsonable(value) for name, value in self.values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRows:
+    """The answer to one read.
+
+    Attributes:
+        service: the feature service.
+        feature_hash: of its feature list, as training logged it.
+        epochs: view -> the publication that was loaded.
+        rows: in the order of the ids.
+    """
+
+    service: str
+    feature_hash: str
+    epochs: Mapping[str, str]
+    rows: tuple[OnlineRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How to read one service's views of one entity: made once for each catalogue."""
+
+    join_key: str
+    fields: tuple[bytes, ...]
+    views: tuple["_ViewPlan", ...]
+    hash: str
+    epochs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _ViewPlan:
+    name: str
+    ttl: timedelta
+    timestamp: int  # where its event time stands in the reply
+    features: tuple[tuple[int, str, Callable[[bytes], Any]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What one generation of the store holds. Replaced whole, so that threads never see a mixture."""
+
+    generation: bytes
+    catalogue: Catalogue
+    plans: dict[tuple[str, str], _Plan]
+
+    def plan(self, service: str, entity: str) -> _Plan:
+        found = self.plans.get((service, entity))
+        if found is None:
+            found = _make_plan(self.catalogue, self.catalogue.service(service), entity)
+            self.plans[service, entity] = found
+        return found
+
+
+class OnlineReader:
+    """Reads features of entities; one for each process, from any thread."""
+
+    def __init__(self, settings: Settings, client: "redis.Redis | None" = None) -> None:
+        """Connect; an embedded store that does not run is started.
+
+        Args:
+            settings: where the online store is, and what time it is.
+            client: in place of a client made here, for example one with short time-outs.
+        """
+        self._settings = settings
+        self._client = client or valkey.connect(settings, "online")
+        self._state: _State | None = None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def __enter__(self) -> "OnlineReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, service: str, entity: str, ids: Sequence[str]) -> OnlineRows:
+        """The features of a service for entities, in one round trip.
+
+        A load that ended since the last read is noticed in the same round trip: the definitions are then
+        read again, and the features with them.
+
+        Args:
+            service: for example `customer_genome_v1`.
+            entity: `customer` or `offer`: the service's views of it are read.
+            ids: the entities' ids, in the order wanted.
+
+        Raises:
+            GenomeError: nothing is loaded, or there is no such service.
+        """
+        state = self._state or self._refresh()
+        plan = state.plan(service, entity)
+        generation, replies = self._fetch(plan, ids)
+        while generation != state.generation:
+            state = self._refresh()
+            plan = state.plan(service, entity)
+            generation, replies = self._fetch(plan, ids)
+        now = clock.now(self._settings)
+        return OnlineRows(
+            service,
+            plan.hash,
+            plan.epochs,
+            tuple(_row(plan, each, reply, now) for each, reply in zip(ids, replies, strict=True)),
+        )
+
+    def catalogue(self) -> Catalogue:
+        """What is served and loaded at this moment.
+
+        Raises:
+            GenomeError: nothing has been loaded.
+        """
+        return self._refresh().catalogue
+
+    def loaded(self) -> tuple[LoadedView, ...]:
+        """Which version of each view is loaded; empty when nothing is. For `/readyz`."""
+        found = read_catalogue(self._client)
+        return found[1].loaded if found else ()
+
+    def _refresh(self) -> _State:
+        found = read_catalogue(self._client)
+        if found is None:
+            raise GenomeError("The online store holds no features.", "Fill it: `genome serve-features`.")
+        self._state = _State(*found, {})
+        return self._state
+
+    def _fetch(self, plan: _Plan, ids: Sequence[str]) -> tuple[bytes | None, list[list[bytes | None]]]:
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hget(metadata_key(PROJECT), GENERATION)
+            for key in layout.entity_keys(PROJECT, plan.join_key, ids):
+                pipe.hmget(key, plan.fields)  # type: ignore[arg-type]
+            generation, *replies = pipe.execute()
+        return generation, replies
+
+
+def read_catalogue(client: "redis.Redis") -> tuple[bytes, Catalogue] | None:
+    """The generation and the catalogue of the online store, or None where nothing is loaded."""
+    generation, text = cast(
+        "list[bytes | None]", client.hmget(metadata_key(PROJECT), [GENERATION, CATALOGUE])
+    )
+    if generation is None or text is None:
+        return None
+    return generation, Catalogue.model_validate_json(text)
+
+
+def _make_plan(catalogue: Catalogue, service: ServiceDefinition, entity: str) -> _Plan:
+    views: Sequence[ViewDefinition] = service.of(entity)
+    fields: list[bytes] = []
+    planned: list[_ViewPlan] = []
+    for view in views:
+        start = len(fields) + 1
+        fields.append(layout.timestamp_field(view.name))
+        fields += [layout.feature_field(view.name, feature.name) for feature in view.features]
+        features = tuple(
+            (start + place, feature.name, layout.decoder(feature.kind))
+            for place, feature in enumerate(view.features)
+        )
+        planned.append(_ViewPlan(view.name, view.ttl, start - 1, features))
+    loaded = {each.view: each.epoch for each in catalogue.loaded}
+    return _Plan(
+        views[0].join_key,
+        tuple(fields),
+        tuple(planned),
+        feature_hash(service),
+        {view.name: loaded[view.name] for view in views if view.name in loaded},
+    )
+
+
+def _row(plan: _Plan, entity_id: str, reply: Sequence[bytes | None], now: datetime) -> OnlineRow:
+    values: dict[str, Any] = {}
+    event_at: dict[str, datetime | None] = {}
+    stale: list[str] = []
+    missing: list[str] = []
+    for view in plan.views:
+        stamp = reply[view.timestamp]
+        if stamp is None:
+            event_at[view.name] = None
+            missing.append(view.name)
+            values.update((name, None) for _, name, _ in view.features)
+            continue
+        at = event_at[view.name] = layout.decode_timestamp(stamp)
+        if now - at > view.ttl:
+            stale.append(view.name)
+        for place, name, decode in view.features:
+            data = reply[place]
+            values[name] = decode(data) if data else None
+    return OnlineRow(entity_id, values, event_at, tuple(stale), tuple(missing))
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        # JSON knows no NaN: a list's missing item is null.
+        return [None if each != each else each for each in value.tolist()]  # noqa: PLR0124
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value

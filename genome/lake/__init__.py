@@ -1,0 +1,1 @@
+"""The lake: committed Parquet, the one truth that everything else can be rebuilt from."""

@@ -1,0 +1,1 @@
+"""What runs beside the library: Airflow's environment, the supervisor of services, their state and health."""

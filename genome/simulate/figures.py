@@ -1,0 +1,130 @@
+"""Writes the documents that are made from code and from a mall: `genome simulate figures DIR`."""
+
+from pathlib import Path
+
+from genome.simulate import calibration
+from genome.simulate.calibration import QUANTILES, Shapes
+from genome.simulate.parameters import Parameters
+from genome.simulate.recover import Effect, recover
+from genome.simulate.run import Mall
+from genome.simulate.tables import FEEDS, STREAMS
+
+MADE = "<!-- Made by `genome simulate figures`; edit the code instead. -->"
+
+
+def write(folder: Path, to: Path) -> list[Path]:
+    """Effects and calibration from a mall, parameters and files from the code."""
+    to.mkdir(parents=True, exist_ok=True)
+    mall = Mall.read(folder)
+    ours, theirs = calibration.mall(folder), calibration.journey()
+    calibration.draw(ours, theirs, to / "calibration.svg")
+    pages = {
+        "effects.md": effects_page(mall, recover(folder)),
+        "calibration.md": calibration_page(mall, ours, theirs),
+    } | code_pages()
+    for name, text in pages.items():
+        (to / name).write_text(text)
+    return [to / "calibration.svg", *(to / name for name in pages)]
+
+
+def code_pages() -> dict[str, str]:
+    """The pages that depend on the code alone."""
+    return {"parameters.md": parameters_page(), "files.md": files_page()}
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        + "\n"
+    )
+
+
+def _origin(mall: Mall) -> str:
+    return (
+        f"From a mall of {mall.customers:,} people over {mall.days} days, seed {mall.seed} "
+        f"({mall.interactions:,} interactions, fingerprint `{mall.fingerprint[:16]}`)."
+    )
+
+
+def effects_page(mall: Mall, effects: list[Effect]) -> str:
+    """Planted numbers beside what the truth gives back."""
+    rows = [
+        [
+            f"`{effect.name}`",
+            effect.meaning,
+            f"{effect.planted:.4f}",
+            f"{effect.recovered:.4f} ± {effect.error:.4f}",
+            f"{effect.evidence:,}",
+            "yes" if effect.is_recovered else "**no**",
+        ]
+        for effect in effects
+    ]
+    return (
+        f"# Planted effects and what is recovered\n{MADE}\n\n{_origin(mall)}\n"
+        "Each number is estimated from the truth (potential outcomes, exposures), not from the parameters;\n"
+        "± is one standard error. The `lift_` rows compare an experiment on observed outcomes with the mean\n"
+        "of the potential ones; it finds a little less, for the contact's own fatigue costs trips.\n\n"
+        + _table(["effect", "meaning", "planted", "recovered", "cases", "within 4 ±"], rows)
+    )
+
+
+def calibration_page(mall: Mall, ours: Shapes, theirs: Shapes) -> str:
+    """The quantiles behind the figure."""
+    rows = []
+    for title, measure in (("lines in a basket", "basket_lines"), ("days between baskets", "gap_days")):
+        for shapes in (theirs, ours):
+            values = [f"{value:.2f}" for value in shapes.quantiles(measure)]
+            rows.append([title, shapes.name, *values, f"{getattr(shapes, measure).mean():.2f}"])
+    quantiles = _table(["measure", "data", *(f"{q:.0%}" for q in QUANTILES), "mean"], rows)
+    skew = _table(
+        ["data", "biggest 3 %", "biggest 10 %", "biggest 20 %", "biggest 50 %"],
+        [
+            [shapes.name, *(f"{shapes.category_share[step]:.0%}" for step in (3, 10, 20, 50))]
+            for shapes in (theirs, ours)
+        ],
+    )
+    kinds = calibration.CAMPAIGN_TYPES
+    redeemed = _table(
+        ["data", *kinds],
+        [[shapes.name, *(f"{shapes.redemption[kind]:.1%}" for kind in kinds)] for shapes in (theirs, ours)],
+    )
+    return (
+        f"# The mall beside Complete Journey\n{MADE}\n\n{_origin(mall)}\n"
+        "Compared is its grocer, by households as their loyalty cards show them, with the 2,469 households\n"
+        "of Complete Journey in 2017 (fuel and non-products left out). The period is shorter and holds\n"
+        "Christmas; its ends cut long gaps.\n\n"
+        f"![Basket size, gaps between baskets, category skew, redemption](calibration.svg)\n\n{quantiles}\n"
+        f"Share of revenue in the biggest categories:\n\n{skew}\n"
+        f"Letters with at least one redeemed coupon, campaigns that have ended:\n\n{redeemed}"
+    )
+
+
+def parameters_page() -> str:
+    """Every parameter with its default and meaning."""
+    parts = [f"# Parameters of the mall\n{MADE}\n"]
+    for name, group in Parameters.model_fields.items():
+        kind = type(group.default)
+        rows = [
+            [f"`{field}`", str(info.default), info.description or ""]
+            for field, info in kind.model_fields.items()
+        ]
+        parts.append(f"## [{name}]\n{kind.__doc__}\n\n" + _table(["name", "default", "meaning"], rows))
+    return "\n".join(parts)
+
+
+def files_page() -> str:
+    """Every stream with its columns."""
+    rows = [
+        [
+            f"`{stream.key}`",
+            stream.format,
+            f"`{stream.time}`",
+            "feed" if stream.channel in FEEDS else "interactions",
+            " ".join(
+                f"`{name}`" if kind == "text" else f"`{name}`:{kind}" for name, kind in stream.columns.items()
+            ),
+        ]
+        for stream in STREAMS.values()
+    ]
+    return f"# Files of the mall\n{MADE}\n\n" + _table(["stream", "format", "time", "holds", "columns"], rows)

@@ -1,0 +1,586 @@
+"""The warehouse: dbt builds it from the lake in its own process, and finished tables leave it as Parquet.
+
+    build ──► dbt build (subprocess; the DuckDB file is its own) ──► ledger reconciled ──► built.json
+    stage ──► each dbt model with `meta.publish` ──► sealed staging area (gate and pointer follow)
+
+dbt runs in a subprocess because dbt-duckdb keeps the file locked for as long as its process lives. What may
+be read is written down before it starts (`dbt/lake_files.json`, `dbt/clock.json`), so one build sees the same
+batches and the same present from its first dbt model to its last.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genome import clock
+from genome.errors import GenomeError
+from genome.lake import files, publish
+from genome.lake.layout import CATALOG, INTERACTIONS
+from genome.lake.manifest import Manifest
+from genome.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+PROJECT = PROJECT_ROOT / "dbt_project"
+LAYERS = (
+    "seeds",
+    "staging",
+    "interactions",
+    "products",
+    "identity",
+    "genome",
+    "features",
+    "evaluation",
+    "scores",
+)
+"""The folders of dbt_project/models, by their tags. `scores` is built by itself, after scoring."""
+
+_SCORES = "scores"
+_FAILED = frozenset({"error", "fail", "runtime error"})
+_RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"})
+"""dbt's events that say how a node ended, one for each kind of node."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One dbt node of a run: a dbt model, seed, data test or unit test."""
+
+    name: str
+    kind: str
+    status: str
+    seconds: float
+    rows: int | None = None
+    failures: int | None = None
+    message: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run failed because of it."""
+        return self.status in _FAILED
+
+
+@dataclass(frozen=True)
+class Hop:
+    """Where the rows of one channel went: `accepted = staged = interactions + redelivered`."""
+
+    channel: str
+    accepted: int
+    staged: int
+    interactions: int
+    redelivered: int
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row that the lake holds is accounted for."""
+        return self.accepted == self.staged == self.interactions + self.redelivered
+
+
+@dataclass(frozen=True)
+class DbtReport:
+    """What a dbt run did, node by node; `skipped` when there was nothing new to build."""
+
+    command: str
+    nodes: tuple[Node, ...] = ()
+    seconds: float = 0.0
+    skipped: bool = False
+    fingerprint: str = ""
+    ledger: tuple[Hop, ...] = ()
+
+    def of(self, kind: str) -> tuple[Node, ...]:
+        """The nodes of one kind: `model`, `seed`, `test`, `unit_test`."""
+        return tuple(node for node in self.nodes if node.kind == kind)
+
+    def summary(self) -> dict[str, Any]:
+        """What a task returns: counts, times and the ledger."""
+        if self.skipped:
+            return {"skipped": "nothing new since the current publication", "fingerprint": self.fingerprint}
+        return {
+            "command": self.command,
+            "seconds": round(self.seconds, 1),
+            "models": {
+                node.name: {"rows": node.rows, "seconds": round(node.seconds, 2)} for node in self.of("model")
+            },
+            "tests": len(self.of("test")),
+            "unit_tests": len(self.of("unit_test")),
+            "ledger": [asdict(hop) for hop in self.ledger],
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """Which tables wait for the gate, with their rows; none when there was nothing new."""
+
+    group: str
+    epoch: str | None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """What a task returns."""
+        if self.epoch is None:
+            return {"group": self.group, "skipped": "nothing new since the current publication"}
+        return {
+            "group": self.group,
+            "epoch": self.epoch,
+            "rows": dict(self.rows),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A dbt model or seed that leaves the warehouse, as its YAML says in `meta.publish`.
+
+    Attributes:
+        model: the dbt model.
+        group: which pointer names it.
+        kind: its folder in the lake.
+        name: its name there.
+        order_by: how its rows are sorted, so that a reader of a few keys skips the rest.
+    """
+
+    model: str
+    group: str
+    kind: str
+    name: str
+    order_by: tuple[str, ...]
+
+
+def scored_file(settings: Settings) -> Path:
+    """Where scoring leaves its candidates for `build_scores`: one Parquet file, replaced whole.
+
+    Columns: customer_id, offer_id, score, valid_at, known_at, model_name, model_version. It is the dbt source
+    `lake.offer_scores`; readers get the published `offer_scores`, never this.
+    """
+    return settings.lake / "_scored" / "offer_scores.parquet"
+
+
+# What a build is made from -----------------------------------------------------------------------------
+
+
+def project_fingerprint() -> str:
+    """A hash of every file of the dbt project."""
+    digest = hashlib.sha256()
+    for path in sorted(PROJECT.rglob("*")):
+        if path.is_file() and path.suffix in {".sql", ".yml", ".csv"}:
+            digest.update(f"{path.relative_to(PROJECT)}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def fingerprint(settings: Settings) -> str:
+    """What the next build would be made from: the same fingerprint gives the same tables.
+
+    Under the system's clock the day counts and not the second: stored are instants and sums, and what moves
+    with the clock is computed on reading, so one cut-off a day is enough where nothing new has landed.
+    """
+    now = clock.now(settings)
+    parts = {
+        "interactions": Manifest.read(settings, INTERACTIONS).fingerprint(),
+        "catalog": Manifest.read(settings, CATALOG).fingerprint(),
+        "project": project_fingerprint(),
+        "now": now.isoformat() if settings.now else now.date().isoformat(),
+        "business_timezone": settings.business_timezone,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def write_inputs(settings: Settings) -> None:
+    """Write down which committed files the next build reads, and what time it takes it to be."""
+    rows: list[dict[str, str | None]] = [
+        {"dataset": INTERACTIONS, "channel": entry.channel, "path": str(settings.lake / each.path)}
+        for entry in Manifest.read(settings, INTERACTIONS).entries
+        for each in entry.files
+    ]
+    rows += [
+        {"dataset": entry.channel, "channel": None, "path": str(settings.lake / each.path)}
+        for entry in Manifest.read(settings, CATALOG).entries
+        for each in entry.files
+    ]
+    if scored_file(settings).is_file():
+        rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
+    files.write_json(_folder(settings) / "lake_files.json", rows)
+    files.write_json(_folder(settings) / "clock.json", [{"as_of": clock.now(settings).isoformat()}])
+
+
+# dbt ---------------------------------------------------------------------------------------------------
+
+
+def dbt(
+    settings: Settings,
+    command: str,
+    *,
+    select: str | None = None,
+    exclude: str | None = None,
+    on_node: Callable[[Node, int], None] | None = None,
+) -> DbtReport:
+    """Run dbt in a process of its own and say what became of each node.
+
+    Args:
+        settings: where the state is.
+        command: `build`, `run`, `test`, `parse` …
+        select: dbt's node selection.
+        exclude: what to leave out of it.
+        on_node: called with each finished node and the number of nodes, while dbt runs.
+
+    Raises:
+        GenomeError: a node failed; it names the first one and where the log is.
+    """
+    target = _folder(settings) / "target"
+    files.make_folder(target)
+    files.make_folder(settings.logs / "dbt")
+    call = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", command]
+    call += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    call += ["--target-path", str(target), "--log-path", str(settings.logs / "dbt")]
+    call += ["--select", *select.split()] if select else []
+    call += ["--exclude", *exclude.split()] if exclude else []
+    results = target / "run_results.json"
+    results.unlink(missing_ok=True)
+    started = time.monotonic()
+    process = subprocess.Popen(
+        call,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=_environment(settings),
+        cwd=settings.home,
+    )
+    try:
+        errors = _follow(process, on_node)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        status = process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    nodes = _nodes(results)
+    if status != 0:
+        raise _failure(settings, command, nodes, errors)
+    # A parse leaves the manifest; which files it came from is remembered beside it.
+    (target / "project.sha256").write_text(project_fingerprint())
+    return DbtReport(command, nodes, time.monotonic() - started)
+
+
+def manifest(settings: Settings) -> Mapping[str, Any]:
+    """dbt's manifest of this project: contracts, descriptions, meta. Parsed anew when a file has changed."""
+    target = _folder(settings) / "target"
+    mark, path = target / "project.sha256", target / "manifest.json"
+    if not (path.is_file() and mark.is_file() and mark.read_text() == project_fingerprint()):
+        with _exclusive(settings):
+            if not (_folder(settings) / "clock.json").is_file():
+                write_inputs(settings)
+            dbt(settings, "parse")
+    document: Mapping[str, Any] = files.read_json(path)
+    return document
+
+
+def published_tables(settings: Settings) -> tuple[PublishedTable, ...]:
+    """Which dbt models and seeds leave the warehouse, as their YAML says."""
+    found = []
+    for node in manifest(settings)["nodes"].values():
+        meta = (node.get("config", {}).get("meta") or {}).get("publish")
+        if meta:
+            found.append(
+                PublishedTable(
+                    model=node["name"],
+                    group=meta["group"],
+                    kind=meta["kind"],
+                    name=meta.get("name", node["name"]),
+                    order_by=tuple(meta["order_by"]),
+                )
+            )
+    return tuple(sorted(found, key=lambda table: table.name))
+
+
+# The steps of a build ----------------------------------------------------------------------------------
+
+
+def build(
+    settings: Settings,
+    *,
+    force: bool = False,
+    full: bool = False,
+    on_node: Callable[[Node, int], None] | None = None,
+) -> DbtReport:
+    """Build every layer but the scores, with dbt's tests, and reconcile the rows with the lake.
+
+    Args:
+        settings: where the state is.
+        force: build also when nothing has changed since the current publication.
+        full: begin with an empty warehouse (it is always rebuildable from the lake); implies `force`.
+        on_node: called with each finished node, while dbt runs.
+    """
+    print_of = fingerprint(settings)
+    current = publish.current(settings, "genome")
+    if not (force or full) and current is not None and current.fingerprint == print_of:
+        return DbtReport("build", skipped=True, fingerprint=print_of)
+    with _exclusive(settings):
+        _built(settings).unlink(missing_ok=True)
+        if full:
+            settings.warehouse.unlink(missing_ok=True)
+            settings.warehouse.with_name(f"{settings.warehouse.name}.wal").unlink(missing_ok=True)
+        write_inputs(settings)
+        report = dbt(settings, "build", exclude=f"tag:{_SCORES}", on_node=on_node)
+        with _reading(settings) as connection:
+            nodes = _with_rows(connection, report.nodes)
+            hops = _ledger(settings, connection)
+        _reconcile(hops)
+        built = DbtReport("build", nodes, report.seconds, fingerprint=print_of, ledger=hops)
+        files.write_json(
+            _built(settings),
+            {
+                "build_id": secrets.token_hex(8),
+                "fingerprint": print_of,
+                "as_of": clock.now(settings).isoformat(),
+                "ledger": [asdict(hop) for hop in hops],
+                "seconds": round(report.seconds, 1),
+            },
+        )
+    return built
+
+
+def build_layer(
+    settings: Settings, layer: str, *, on_node: Callable[[Node, int], None] | None = None
+) -> DbtReport:
+    """Build one layer of the dbt project by itself, from what the layers before it left."""
+    if layer not in LAYERS:
+        raise GenomeError(f"There is no layer '{layer}'.", f"Name one of {', '.join(LAYERS)}.")
+    with _exclusive(settings):
+        write_inputs(settings)
+        report = dbt(settings, "build", select=f"tag:{layer}", on_node=on_node)
+        with _reading(settings) as connection:
+            return DbtReport(report.command, _with_rows(connection, report.nodes), report.seconds)
+
+
+def stage(settings: Settings) -> StageReport:
+    """Export the last build's tables into a sealed staging area; nothing when they are published already."""
+    if not _built(settings).is_file():
+        current = publish.current(settings, "genome")
+        if current is not None and current.fingerprint == fingerprint(settings):
+            return StageReport("genome", None)
+        raise GenomeError("There is no finished build to stage.", "Run `genome build`.")
+    built = files.read_json(_built(settings))
+    current = publish.current(settings, "genome")
+    if current is not None and current.provenance.get("build_id") == built["build_id"]:
+        return StageReport("genome", None)
+    return _stage(settings, "genome", built["fingerprint"], built)
+
+
+def build_scores(settings: Settings, *, on_node: Callable[[Node, int], None] | None = None) -> StageReport:
+    """Bring what scoring wrote through dbt, and stage it for the gate.
+
+    Raises:
+        GenomeError: nothing has been scored.
+    """
+    scored = scored_file(settings)
+    if not scored.is_file():
+        raise GenomeError(f"There are no scores at {scored}.", "Run `genome publish`, which scores first.")
+    with _exclusive(settings):
+        write_inputs(settings)
+        report = dbt(settings, "build", select=f"tag:{_SCORES} +tag:{_SCORES},tag:staging", on_node=on_node)
+    genome = publish.current(settings, "genome")
+    return _stage(
+        settings,
+        _SCORES,
+        files.sha256(scored),
+        {"genome_epoch": genome.epoch if genome else None, "seconds": round(report.seconds, 1)},
+    )
+
+
+def _stage(settings: Settings, group: str, print_of: str, provenance: Mapping[str, Any]) -> StageReport:
+    started = time.monotonic()
+    tables = [table for table in published_tables(settings) if table.group == group]
+    rows: dict[str, int] = {}
+    with _exclusive(settings), _reading(settings) as connection:
+        area = publish.stage(settings, group)
+        for table in tables:
+            final = area.file(table.kind, table.name)
+            part = files.temporary(final)
+            # The relation API keeps SQL out of Python; the file appears whole or not at all.
+            relation = connection.table(table.model)
+            relation.order(", ".join(table.order_by)).write_parquet(
+                str(part), compression="zstd", row_group_size=_ROWS_IN_GROUP.get(table.model, 122_880)
+            )
+            files.commit(part, final)
+            rows[table.name] = int(relation.shape[0])
+    area.seal(fingerprint=print_of, provenance={**provenance, "group": group})
+    return StageReport(group, area.epoch, rows, time.monotonic() - started)
+
+
+# Rows that hold lists of a thousand genes are large: small groups let a reader of a few keys skip the rest.
+_ROWS_IN_GROUP: Mapping[str, int] = {"feat_customer_genome": 2_048, "feat_offer_dna": 2_048}
+
+
+# Parts -------------------------------------------------------------------------------------------------
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "dbt"
+
+
+def _built(settings: Settings) -> Path:
+    return _folder(settings) / "built.json"
+
+
+@contextmanager
+def _exclusive(settings: Settings) -> Iterator[None]:
+    """One user of the warehouse file at a time, on this machine."""
+    files.make_folder(_folder(settings))
+    with files.exclusive(_folder(settings) / "warehouse.lock", patience_seconds=1800):
+        yield
+
+
+@contextmanager
+def _reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
+    import duckdb
+
+    try:
+        connection = duckdb.connect(
+            str(settings.warehouse),
+            read_only=True,
+            config={
+                "threads": settings.threads,
+                "memory_limit": settings.memory_limit,
+                "temp_directory": str(_folder(settings) / "spill"),
+            },
+        )
+    except duckdb.IOException as error:
+        raise GenomeError(
+            f"{settings.warehouse} cannot be read ({str(error).splitlines()[0]}).",
+            "End the program that holds it open; if it is damaged, `genome build --full` makes it anew.",
+        ) from error
+    with connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the dbt process sees: our own environment without settings, and the few that the profile names."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")}
+    return inherited | {
+        "GENOME_HOME": str(settings.home),
+        "GENOME_THREADS": str(settings.threads),
+        "GENOME_MEMORY_LIMIT": settings.memory_limit,
+        "GENOME_BUSINESS_TIMEZONE": settings.business_timezone,
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _follow(process: "subprocess.Popen[str]", on_node: Callable[[Node, int], None] | None) -> list[str]:
+    """Read dbt's events as they come; returns what it said at error level."""
+    errors: list[str] = []
+    total = 0
+    if process.stdout is None:
+        raise AssertionError("dbt's output was not asked for")
+    for line in process.stdout:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            # Not an event: a traceback before logging began, or another library's warning.
+            if line.strip():
+                errors.append(line.rstrip())
+            continue
+        data, info = event.get("data", {}), event.get("info", {})
+        total = data.get("total", total)
+        if info.get("level") == "error" and info.get("msg"):
+            errors.append(str(info["msg"]))
+        if info.get("name") in _RESULTS and on_node is not None:
+            node = data.get("node_info", {})
+            on_node(
+                Node(
+                    name=node.get("node_name", "?"),
+                    kind=node.get("resource_type", ""),
+                    status=str(data.get("status", "")).lower(),
+                    seconds=float(data.get("execution_time", 0.0)),
+                ),
+                total,
+            )
+    return errors
+
+
+def _nodes(results: Path) -> tuple[Node, ...]:
+    if not results.is_file():
+        return ()
+    document = files.read_json(results)
+    return tuple(
+        Node(
+            name=each["unique_id"].split(".")[-1]
+            if not each["unique_id"].startswith("test.")
+            else each["unique_id"].split(".")[-2],
+            kind=each["unique_id"].split(".")[0],
+            status=each["status"],
+            seconds=float(each["execution_time"]),
+            failures=each.get("failures"),
+            message=each.get("message"),
+        )
+        for each in document["results"]
+    )
+
+
+def _failure(settings: Settings, command: str, nodes: tuple[Node, ...], errors: list[str]) -> GenomeError:
+    log = settings.logs / "dbt" / "dbt.log"
+    failed = [node for node in nodes if node.failed]
+    if failed:
+        first = failed[0]
+        others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
+        rows = f"{first.failures} row(s): " if first.failures else ""
+        message = " ".join((first.message or "").split())[:500]
+        return GenomeError(
+            f"dbt {command}: {first.kind} {first.name} failed{others}: {rows}{message}.",
+            f"Nothing was published. {log} has the whole story; mend the source or the rule and build again.",
+        )
+    said = " ".join(" ".join(errors[-3:]).split())[:700] or "it gave no reason"
+    return GenomeError(
+        f"dbt {command} failed: {said}.",
+        f"See {log}. A damaged warehouse is rebuilt by `genome build --full`.",
+    )
+
+
+def _with_rows(connection: "duckdb.DuckDBPyConnection", nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The same nodes, tables with their row counts (which DuckDB keeps as metadata)."""
+    estimates = dict(connection.execute("select table_name, estimated_size from duckdb_tables()").fetchall())
+    return tuple(
+        Node(**{**asdict(node), "rows": estimates.get(node.name)}) if node.kind in {"model", "seed"} else node
+        for node in nodes
+    )
+
+
+def _ledger(settings: Settings, connection: "duckdb.DuckDBPyConnection") -> tuple[Hop, ...]:
+    staged = {
+        channel: (int(rows), int(kept), int(again))
+        for channel, rows, kept, again in connection.execute(
+            "select channel, sum(staged_count), sum(interaction_count), sum(redelivered_count)"
+            " from fct_interaction_counts group by channel"
+        ).fetchall()
+    }
+    accepted = {
+        channel: counts.accepted
+        for channel, counts in Manifest.read(settings, INTERACTIONS).counts_by_channel().items()
+    }
+    return tuple(
+        Hop(channel, accepted.get(channel, 0), *staged.get(channel, (0, 0, 0)))
+        for channel in sorted(accepted.keys() | staged.keys())
+    )
+
+
+def _reconcile(hops: tuple[Hop, ...]) -> None:
+    for hop in hops:
+        if not hop.reconciled:
+            raise GenomeError(
+                f"Rows of channel '{hop.channel}' do not add up: the lake holds {hop.accepted}, dbt staged "
+                f"{hop.staged} and kept {hop.interactions} + {hop.redelivered} redelivered.",
+                "A new channel needs its staging in dbt_project/models/staging and its place in "
+                "int_interactions_unioned; if none is new, run the build again.",
+            )

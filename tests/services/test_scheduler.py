@@ -1,0 +1,156 @@
+"""The real scheduler under the real supervisor: one trigger, and the Assets do the rest."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from genome.errors import GenomeError
+from genome.services import airflow_env, catalogue, headless, processes, runs
+from genome.services.airflow_client import AirflowClient
+from genome.services.supervisor import Policy
+from genome.settings import Settings
+from tests.services.test_supervisor import seen, supervised, until
+
+CHAIN = """
+from airflow.sdk import Asset, dag
+
+from dags.common import Owner, Tag, house, settings, step
+
+MIDDLE = Asset(name="middle", uri="x-genome://middle")
+
+
+@dag(**house("doc", Owner.DATA, Tag.BUILD))
+def first() -> None:
+    @step(pool="warehouse", outlets=[MIDDLE])
+    def make() -> dict:
+        (settings().home / "made").touch()
+        return {"rows": 3}
+
+    make()
+
+
+@dag(**house("doc", Owner.DATA, Tag.BUILD, schedule=[MIDDLE]))
+def second() -> None:
+    @step()
+    def use() -> dict:
+        return {"found": (settings().home / "made").exists()}
+
+    use()
+
+
+@dag(**house("doc", Owner.DATA, Tag.BUILD))
+def doomed() -> None:
+    @step()
+    def fall() -> dict:
+        from genome.errors import GenomeError
+
+        raise GenomeError("This cannot work.", "Do not try.")
+
+    fall()
+
+
+first()
+second()
+doomed()
+"""
+
+
+@pytest.mark.scheduler
+def test_one_trigger_runs_the_chain_under_the_supervised_scheduler(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "chain.py").write_text(CHAIN)
+    headless.prepare(settings, folder)
+    services = catalogue.services(settings, catalogue.chosen(["airflow"]), folder)
+    with supervised(settings, *services, policy=Policy(check_every=0.5)) as supervisor:
+        until(lambda: all(each.state == "ready" for each in supervisor.states), "Airflow is ready", 240.0)
+        base = airflow_env.url(settings)
+        assert httpx.get(f"{base}/api/v2/dags", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
+        with AirflowClient(settings) as airflow:
+            airflow.wait_until_known(["first", "second", "doomed"], 60.0)
+            assert airflow.roots() == ["doomed", "first"]
+            chain = airflow.wait_for_chain(airflow.trigger("first"), timeout_seconds=180.0)
+            assert [(run.dag_id, run.state) for run in chain] == [("first", "success"), ("second", "success")]
+            records = {record.dag_id: record.tasks[-1].summary for record in runs.last(settings)}
+            assert records == {"first": {"rows": 3}, "second": {"found": True}}
+            # Beside a scheduler, the verb asks it, and does not run the tasks itself.
+            done = subprocess.run(
+                [sys.executable, "-m", "genome.cli", "run", "first", "--downstream", "--json"],
+                env={**os.environ, **settings.environment()},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            again = json.loads(done.stdout)["runs"]
+            assert [run["dag_id"] for run in again] == ["first", "second"]
+            assert {run["run_id"] for run in again}.isdisjoint({run.run_id for run in chain})
+            with pytest.raises(GenomeError, match=r"doomed .* ended as 'failed'"):
+                airflow.wait_for_chain(airflow.trigger("doomed"), timeout_seconds=180.0)
+        _check_a_killed_scheduler_comes_back(settings)
+        leaders = [each.process for each in supervisor.states if each.process is not None]
+        members = [member for leader in leaders for member in processes.family(leader)]
+        assert len(members) > len(leaders) == 3
+    assert not any(member.is_alive() for member in members)
+
+
+def _check_a_killed_scheduler_comes_back(settings: Settings) -> None:
+    before = seen(settings, "airflow-scheduler").process
+    assert before is not None
+    os.kill(before.pid, 9)
+    until(lambda: seen(settings, "airflow-scheduler").restarts == 1, "noticed")
+    until(lambda: seen(settings, "airflow-scheduler").state == "ready", "ready again", 120.0)
+    with AirflowClient(settings) as airflow:
+        assert airflow.wait(airflow.trigger("second"), 120.0).state == "success"
+
+
+@pytest.mark.scheduler
+def test_genome_up_says_where_it_runs_and_how_to_log_in_and_down_ends_it_from_elsewhere(
+    settings: Settings,
+) -> None:
+    environment = {**os.environ, **settings.environment()}
+    command = [sys.executable, "-m", "genome.cli"]
+
+    def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    with subprocess.Popen(
+        [*command, "up", "--only", "valkey", "--json"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.rstrip() == "}":
+                break
+        listed = json.loads("".join(lines))
+        assert [(each["name"], each["state"]) for each in listed["services"]] == [
+            ("events", "ready"),
+            ("online", "ready"),
+        ]
+        found = json.loads(verb("status", "--json").stdout)
+        assert found["is_up"] is True
+        assert {each["state"] for each in found["services"]} == {"ready"}
+        second = verb("up", "--only", "valkey")
+        assert second.returncode == 1
+        assert (
+            f"`genome up` runs already (process {process.pid}). End it with `genome down`." in second.stderr
+        )
+        assert json.loads(verb("down", "--json").stdout) == {"stopped": ["events", "online"]}
+        assert process.wait(30) == 0
+        watchdog.cancel()
+    after = json.loads(verb("status", "--json").stdout)
+    assert after["is_up"] is False
+    assert {each["state"] for each in after["services"]} == {"stopped"}
+    assert json.loads(verb("down", "--json").stdout) == {"stopped": []}
