@@ -45,20 +45,26 @@ def up(
         raise typer.Exit(1)
 
 
-def _up(settings: "Settings", names: list[str], *, as_json: bool) -> bool:
-    import asyncio
-    import contextlib
-    import signal
-
+def _refuse_a_second(settings: "Settings") -> None:
     from genome.errors import GenomeError
-    from genome.services import catalogue, headless, locks, state
-    from genome.services.supervisor import Supervisor, clean_up_after
+    from genome.services import state
 
     running = state.read(settings)
     if running is not None and running.supervisor.is_alive():
         raise GenomeError(
             f"`genome up` runs already (process {running.supervisor.pid}).", "End it with `genome down`."
         )
+
+
+def _up(settings: "Settings", names: list[str], *, as_json: bool) -> bool:
+    import asyncio
+    import contextlib
+    import signal
+
+    from genome.services import catalogue, headless, locks, state
+    from genome.services.supervisor import Supervisor, clean_up_after
+
+    _refuse_a_second(settings)
     for name in clean_up_after(settings):
         err.print(f"ended {name}, which an earlier `genome up` left behind")
 
@@ -131,6 +137,7 @@ def _up_detached(settings: "Settings", only: str, names: list[str], *, as_json: 
     from genome.errors import GenomeError
     from genome.services import state
 
+    _refuse_a_second(settings)
     settings.logs.mkdir(parents=True, exist_ok=True)
     log = settings.logs / "supervisor.log"
     with log.open("ab") as sink:
@@ -143,8 +150,9 @@ def _up_detached(settings: "Settings", only: str, names: list[str], *, as_json: 
         )
     while True:
         if process.poll() is not None:
+            last = log.read_text(errors="replace").strip().splitlines()[-3:]
             raise GenomeError(
-                f"`genome up` ended with status {process.returncode}.", f"Its log says why: {log}"
+                f"`genome up` ended with status {process.returncode}: {' · '.join(last)}", f"Its log: {log}"
             )
         now = state.read(settings)
         if now is not None and now.supervisor.pid == process.pid:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,20 @@ def run(
     tasks: list[TaskRun] = []
     seconds = 0.0
     failure: Event | None = None
-    with subprocess.Popen(
-        command,
-        env=airflow_env.child_environment(settings, dags_folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        if process.stdout is None or process.stderr is None:
-            raise RuntimeError("pipes were asked for")
+    # Its complaints go to a file, not a pipe: nobody reads a second pipe meanwhile, and a full one stops it.
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(
+            command,
+            env=airflow_env.child_environment(settings, dags_folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        ) as process,
+    ):
+        if process.stdout is None:
+            raise RuntimeError("a pipe was asked for")
         try:
             for line in process.stdout:
                 event: Event = json.loads(line)
@@ -102,7 +107,9 @@ def run(
         except BaseException:
             process.terminate()
             raise
-        said = process.stderr.read()
+        process.wait()
+        complaints.seek(0)
+        said = complaints.read()
     if process.returncode:
         if failure is None:  # it did not fail in good order: it was killed, or it is broken
             failure = {"error": f"The run of the DAGs ended with status {process.returncode}. {said[-2000:]}"}

@@ -229,7 +229,7 @@ class Supervisor:
 
     async def _start(self, service: Service) -> None:
         if service.start is not None:
-            await asyncio.to_thread(service.start)
+            await _in_thread(service.start)
             return
         with self._open_log(service) as log:
             process = await asyncio.create_subprocess_exec(
@@ -251,8 +251,11 @@ class Supervisor:
         if process is None:
             await asyncio.sleep(seconds)
             return None
+        # Not `wait_for`: on Python 3.11 it swallows a cancellation that comes as the process ends, and the
+        # watcher would start the service again while everything is being stopped.
         with contextlib.suppress(TimeoutError):
-            status = await asyncio.wait_for(process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                status = await process.wait()
             how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             return how + self._last_words(service)
         return None
@@ -260,13 +263,14 @@ class Supervisor:
     async def _end(self, service: Service) -> None:
         if service.stop is not None:
             with contextlib.suppress(GenomeError):  # it fell already; starting it again says what is wrong
-                await asyncio.to_thread(service.stop)
+                await _in_thread(service.stop)
         process = self._running.pop(service.name, None)
         identity = self._states[service.name].process
         if process is not None and identity is not None:
-            await asyncio.to_thread(processes.terminate, [identity], service.grace_seconds)
+            await _in_thread(lambda: processes.terminate([identity], service.grace_seconds))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 5.0)
+                async with asyncio.timeout(5.0):
+                    await process.wait()
         self._states[service.name].process = None
 
     async def _stop_all(self) -> None:
@@ -326,6 +330,16 @@ class Supervisor:
             log.seek(max(0, path.stat().st_size - 4000))
             lines = log.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1].strip()[:200]})" if lines else ""
+
+
+async def _in_thread(call: Callable[[], None]) -> None:
+    """Call it in a thread, and never leave before it is done: a start that goes on behind a stop would win."""
+    work = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def clean_up_after(settings: Settings) -> list[str]:

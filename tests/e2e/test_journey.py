@@ -269,6 +269,7 @@ def test_one_trigger_carries_a_new_file_to_the_scores(journey: Journey) -> None:
     before = {group: publish.current(settings, group) for group in ("genome", "scores")}
     landed = Manifest.read(settings, "interactions").counts("crm").accepted
     (settings.inbox / "crm" / "late.jsonl").write_text(json.dumps(NEW_PROFILE) + "\n")
+    journey.genome("down")  # the tests above may have left the API up
     journey.genome("up", "--only", "valkey,airflow", "--detach", timeout=300)
     try:
         with AirflowClient(settings) as airflow:

@@ -180,7 +180,9 @@ def test_grandchildren_end_too_even_those_that_ignore_the_signal_or_lost_their_p
         "import subprocess, sys, time, pathlib\n"
         f"child = subprocess.Popen([sys.executable, '-c', {stubborn!r}])\n"
         f"own = subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True)\n"
-        f"pathlib.Path({str(pids)!r}).write_text(f'{{child.pid}} {{own.pid}}')\n"
+        f"draft = pathlib.Path({str(pids)!r} + '.draft')\n"
+        "draft.write_text(f'{child.pid} {own.pid}')\n"
+        f"draft.rename({str(pids)!r})\n"
         "time.sleep(600)\n"
     )
     with supervised(settings, service("parent", code, check=exists(pids))):
@@ -189,9 +191,9 @@ def test_grandchildren_end_too_even_those_that_ignore_the_signal_or_lost_their_p
         assert all(each.is_alive() for each in grandchildren)
     assert not any(each.is_alive() for each in grandchildren)
 
+    pids.unlink()
     with supervised(settings, service("parent", code, check=exists(pids))):
-        pids.unlink(missing_ok=True)
-        until(lambda: seen(settings, "parent").state == "ready" and pids.exists(), "ready")
+        until(lambda: seen(settings, "parent").state == "ready", "ready")
         child = ProcessId.of(int(pids.read_text().split()[0]))
         stray = ProcessId.of(int(pids.read_text().split()[1]))
         parent = seen(settings, "parent").process
@@ -199,6 +201,28 @@ def test_grandchildren_end_too_even_those_that_ignore_the_signal_or_lost_their_p
         os.kill(parent.pid, signal.SIGKILL)
         until(lambda: not child.is_alive(), "the orphan, found by its session, has ended")
         os.kill(stray.pid, signal.SIGKILL)  # no parent and a session of its own: nobody can tell it is ours
+
+
+def test_a_stop_that_comes_as_a_process_ends_is_not_lost(settings: Settings) -> None:
+    class Ending:
+        def __init__(self) -> None:
+            self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def wait(self) -> int:
+            return await self.status
+
+    async def run() -> None:
+        one = service("one")
+        supervisor, process = Supervisor(settings, [one]), Ending()
+        supervisor._running["one"] = process  # type: ignore[assignment]
+        watching = asyncio.create_task(supervisor._gone(one, 10.0))
+        await asyncio.sleep(0)
+        process.status.set_result(0)
+        watching.cancel()
+        await watching
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run())
 
 
 def test_what_a_killed_supervisor_left_behind_is_ended_by_the_next(settings: Settings) -> None:
