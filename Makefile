@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-deps check format docs prove chaos bench lock clean install
+.PHONY: help demo test prove chaos test-deps check format docs lock clean install
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ demo: $(INSTALLED) ## the whole journey on real data (DATA=complete-journey; KEE
 
 test: $(INSTALLED) ## the whole test suite
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+prove: $(INSTALLED) ## the large correctness runs, which take too long for every test run
+	@$(BIN)/python -m pytest -m prove
+
+chaos: $(INSTALLED) ## kills, full disks and bad networks, at full length
+	@$(BIN)/python -m pytest -m chaos
 
 test-deps: ## install the system tools that some tests use (Debian; needs root)
 	@deploy/test-deps

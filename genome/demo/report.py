@@ -20,7 +20,10 @@ class JourneyReport(BaseModel):
     home: str
     seconds: float
     steps: list[dict[str, Any]]
-    hops: list[dict[str, Any]] = Field(description="rows by hop, from the manifest and the published tables")
+    ledger: list[dict[str, Any]] = Field(
+        description="rows by channel and hop, from the manifest and the build"
+    )
+    published: list[dict[str, Any]] = Field(description="the tables that readers see now")
     people: list[dict[str, Any]] = Field(description="a genome and a decision each")
 
     def summary_of(self, task_id: str, dag_id: str | None = None) -> dict[str, Any]:
@@ -30,44 +33,60 @@ class JourneyReport(BaseModel):
 
 
 def look(settings: Settings) -> dict[str, Any]:
-    """Read back what the journey made: the ledger of each hop, and three people."""
-    return {"hops": hops(settings), "people": people(settings)}
+    """Read back what the journey made: the ledger of each hop, the published tables, and three people."""
+    return {"ledger": ledger(settings), "published": published(settings), "people": people(settings)}
 
 
-def hops(settings: Settings) -> list[dict[str, Any]]:
-    """Rows by hop, and whether each hop holds exactly what the one before handed on."""
+def ledger(settings: Settings) -> list[dict[str, Any]]:
+    """Rows by channel and hop, and whether each hop holds exactly what the one before handed on.
+
+    `interactions` and `redelivered` are what the published build made of the channel's accepted rows (None
+    for the feeds, which are no interactions).
+    """
     from genome.lake import publish
     from genome.lake.manifest import Manifest
 
+    publication = publish.current(settings, "genome")
+    built = {hop["channel"]: hop for hop in (publication.provenance.get("ledger", ()) if publication else ())}
     rows: list[dict[str, Any]] = []
     for dataset in ("interactions", "catalog"):
         for channel, counts in Manifest.read(settings, dataset).counts_by_channel().items():
+            hop = built.get(channel) if dataset == "interactions" else None
+            is_reconciled = counts.balanced
+            if dataset == "interactions":
+                is_reconciled = (
+                    is_reconciled
+                    and hop is not None
+                    and counts.accepted == hop["staged"] == hop["interactions"] + hop["redelivered"]
+                )
             rows.append(
                 {
-                    "hop": f"{channel} → lake/{dataset}",
-                    "rows": counts.accepted,
-                    "note": f"received {counts.received:,} = accepted {counts.accepted:,} + quarantined "
-                    f"{counts.quarantined:,} + duplicate {counts.duplicate:,}",
-                    "is_reconciled": counts.balanced,
+                    "channel": channel,
+                    "dataset": dataset,
+                    "received": counts.received,
+                    "accepted": counts.accepted,
+                    "quarantined": counts.quarantined,
+                    "duplicate": counts.duplicate,
+                    "interactions": hop["interactions"] if hop else None,
+                    "redelivered": hop["redelivered"] if hop else None,
+                    "is_reconciled": is_reconciled,
                 }
             )
+    return rows
+
+
+def published(settings: Settings) -> list[dict[str, Any]]:
+    """The tables that readers see now."""
+    from genome.lake import publish
+
+    rows: list[dict[str, Any]] = []
     for group in ("genome", "scores"):
         publication = publish.current(settings, group)
-        if publication is None:
-            continue
-        rows += [
-            {
-                "hop": f"lake/interactions · {hop['channel']} → fct_interactions",
-                "rows": hop["interactions"],
-                "note": f"lake {hop['accepted']:,} = interactions + delivered again {hop['redelivered']:,}",
-                "is_reconciled": hop["accepted"] == hop["staged"] == hop["interactions"] + hop["redelivered"],
-            }
-            for hop in publication.provenance.get("ledger", ())
-        ]
-        rows += [
-            {"hop": f"published {name}", "rows": table.rows, "note": table.path, "is_reconciled": None}
-            for name, table in sorted(publication.tables.items())
-        ]
+        if publication is not None:
+            rows += [
+                {"table": name, "rows": table.rows, "path": table.path}
+                for name, table in sorted(publication.tables.items())
+            ]
     return rows
 
 
@@ -111,7 +130,7 @@ def people(settings: Settings) -> list[dict[str, Any]]:
 def render(console: Console, settings: Settings, result: JourneyReport) -> None:
     """The report, for people."""
     console.rule("[bold]What was built")
-    _render_hops(console, result)
+    _render_ledger(console, result)
     console.rule("[bold]The gate")
     _render_gate(console, result)
     console.rule("[bold]The model beside the baselines")
@@ -124,17 +143,31 @@ def render(console: Console, settings: Settings, result: JourneyReport) -> None:
     _render_next(console, settings, result)
 
 
-def _render_hops(console: Console, result: JourneyReport) -> None:
-    table = Table("hop", "rows", "", "", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
-    for hop in result.hops:
-        mark = {True: "[green]=[/]", False: "[red]≠[/]", None: ""}[hop["is_reconciled"]]
-        table.add_row(hop["hop"], f"{hop['rows']:,}", mark, f"[dim]{hop['note']}[/]")
+def _render_ledger(console: Console, result: JourneyReport) -> None:
+    columns = ("received", "accepted", "quarantined", "duplicate", "interactions", "redelivered")
+    headings = ("received", "accepted", "quarantined", "duplicate", "built", "again")
+    table = Table("channel", *headings, "", box=None, pad_edge=False)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for row in result.ledger:
+        counts = ["[dim]–[/]" if row[name] is None else f"{row[name]:,}" for name in columns]
+        table.add_row(row["channel"], *counts, "[green]=[/]" if row["is_reconciled"] else "[red]≠[/]")
     console.print(table)
-    wrong = [hop["hop"] for hop in result.hops if hop["is_reconciled"] is False]
+    console.print(
+        "received = accepted + quarantined + duplicate; accepted = built (dbt's interactions) + again "
+        "(delivered before).",
+        style="dim",
+    )
+    wrong = [row["channel"] for row in result.ledger if not row["is_reconciled"]]
     console.print(
         f"[red]Not reconciled: {', '.join(wrong)}[/]" if wrong else "[green]Every hop is reconciled.[/]"
     )
+    console.print()
+    tables = Table("published table", "rows", box=None, pad_edge=False)
+    tables.columns[1].justify = "right"
+    for row in result.published:
+        tables.add_row(row["table"], f"{row['rows']:,}")
+    console.print(tables)
 
 
 def _render_gate(console: Console, result: JourneyReport) -> None:
@@ -154,20 +187,22 @@ def _render_gate(console: Console, result: JourneyReport) -> None:
 def _render_model(console: Console, result: JourneyReport) -> None:
     trained, decided = result.summary_of("train_model"), result.summary_of("decide_champion")
     for title, rows in (trained.get("figures") or {}).items():
-        table = Table(title, "AUC", "PR-AUC", "NDCG@10", "Recall@10", box=None, pad_edge=False)
+        console.print(f"[bold]{title}[/]")
+        table = Table("ranker", "AUC", "PR-AUC", "NDCG@10", "Recall@10", box=None, pad_edge=False)
+        table.columns[0].no_wrap = True
+        figures = ("auc", "pr_auc", "ndcg_at_10", "recall_at_10")
         for row in rows:
-            published = row["published"] or {}
-            table.add_row(
-                row["ranker"],
-                *(
-                    f"{row[name]:.3f}" + (f" [dim]({published[name]:.3f})[/]" if name in published else "")
-                    for name in ("auc", "pr_auc", "ndcg_at_10", "recall_at_10")
-                ),
-            )
+            table.add_row(row["ranker"], *(f"{row[name]:.3f}" for name in figures))
+            independent = row["published"] or {}
+            if independent:
+                cells = (f"{independent[name]:.3f}" if name in independent else "" for name in figures)
+                table.add_row("  an independent script", *cells, style="dim")
         console.print(table)
         console.print()
     console.print(
-        "In brackets: what an independent script found for the same ranker and pairs. Tests decide nothing."
+        "An independent script ranked the same pairs (see docs/model-quality.md). The champion is decided on "
+        "validation; test windows decide nothing.",
+        style="dim",
     )
     if decided:
         console.print(
@@ -202,7 +237,7 @@ def _render_time(console: Console, result: JourneyReport) -> None:
     for step in result.steps:
         table.add_row(step["dag_id"], step["task_id"], f"{step['seconds']:.1f}", f"{step['peak_rss_mb']:.0f}")
     spent = sum(step["seconds"] for step in result.steps)
-    table.add_row("", "Airflow's own start, and between tasks", f"{result.seconds - spent:.1f}", "")
+    table.add_row("", "Airflow's own", f"{result.seconds - spent:.1f}", "")
     table.add_row("[bold]all", "", f"[bold]{result.seconds:.1f}", "")
     console.print(table)
 
@@ -211,13 +246,14 @@ def _render_next(console: Console, settings: Settings, result: JourneyReport) ->
     who = result.people[0]["genome"]["customer_id"] if result.people else "household:1"
     base = f"http://{settings.host}:{settings.api_port}"
     key = f"$(cat {settings.secrets / 'decide.key'})"
-    for line in (
-        f"genome show {who}                        the genome of one customer",
-        f"genome decide {who} --placement homepage the next best offer, or silence, and why",
-        "genome models list                           runs, versions, who is champion",
-        "genome up                                    Airflow, MLflow, the API: one table of addresses",
+    for line, what in (
+        (f"genome show {who}", "the genome of one customer"),
+        (f"genome decide {who} --placement homepage", "the next best offer, or silence, and why"),
+        ("genome models list", "versions, and who is champion"),
+        ("genome up", "Airflow, MLflow, the API: one table of addresses"),
     ):
-        console.print(f"  .venv/bin/{line}", highlight=False, markup=False)
+        console.print(f"  .venv/bin/{line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"      {what}", style="dim", markup=False)
     console.print("  while `genome up` runs:", markup=False)
     console.print(
         f"""  curl -s -X POST {base}/v1/decisions -H "Authorization: Bearer {key}" """
@@ -225,4 +261,6 @@ def _render_next(console: Console, settings: Settings, result: JourneyReport) ->
         markup=False,
         soft_wrap=True,
     )
-    console.print(f"  {base}/v1/customers/{who}  (a page; the agent's key logs in)", markup=False)
+    console.print(
+        f"  {base}/v1/customers/{who}  (a page; the agent's key logs in)", markup=False, soft_wrap=True
+    )
