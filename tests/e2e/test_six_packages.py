@@ -1,0 +1,90 @@
+"""Each of the six packages does work that nothing else does: without any one of them the demo fails.
+
+`make prove` runs this: it is the demo six times and once more.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genome.settings import PROJECT_ROOT
+from tests.conftest import free_ports
+
+HIDE = """
+import os, sys
+from importlib.abc import MetaPathFinder
+
+class Hidden(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        hidden = os.environ["TEST_HIDES"]
+        if name == hidden or name.startswith(hidden + "."):
+            raise ModuleNotFoundError(f"No module named {name!r} (hidden by a test)", name=name)
+        return None
+
+if os.environ.get("TEST_HIDES"):
+    sys.meta_path.insert(0, Hidden())
+"""
+
+PACKAGES = {
+    "apache-airflow": "airflow",
+    "dbt-core": "dbt.cli",
+    "dbt-duckdb": "dbt.adapters.duckdb",
+    "great-expectations": "great_expectations",
+    "feast": "feast",
+    "mlflow": "mlflow",
+}
+
+
+def demo(home: Path, hidden: str) -> "subprocess.CompletedProcess[str]":
+    (home.parent / "sitecustomize.py").write_text(HIDE)
+    api, airflow, mlflow, events, online = free_ports(5)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")} | {
+        "GENOME_HOME": str(home),
+        "GENOME_API_PORT": str(api),
+        "GENOME_AIRFLOW_PORT": str(airflow),
+        "GENOME_MLFLOW_PORT": str(mlflow),
+        "GENOME_EVENTS_PORT": str(events),
+        "GENOME_ONLINE_PORT": str(online),
+        "PYTHONPATH": str(home.parent),
+        "TEST_HIDES": hidden,
+    }
+    genome = str(Path(sys.executable).parent / "genome")
+    try:
+        return subprocess.run(
+            [genome, "demo", "--households", "600", "--json"],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+    finally:
+        subprocess.run(
+            [genome, "down"],
+            cwd=PROJECT_ROOT,
+            env=environment | {"TEST_HIDES": ""},
+            capture_output=True,
+            check=False,
+        )
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1000)
+def test_with_all_of_them_the_demo_passes(tmp_path: Path) -> None:
+    done = demo(tmp_path / "home", "")
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_without_it_the_demo_fails_and_names_it(tmp_path: Path, package: str) -> None:
+    module = PACKAGES[package]
+    done = demo(tmp_path / "home", module)
+    assert done.returncode == 1
+    logs = [path.read_text(errors="replace") for path in (tmp_path / "home" / "logs").rglob("*.log")]
+    assert any(module.split(".")[-1] in text for text in [done.stderr, *logs])
