@@ -479,6 +479,7 @@ def _candidate(offer_id: str, score: float, values: Mapping[str, Any]) -> Candid
         kind=values.get("kind"),
         starts_at=values.get("starts_at"),
         ends_at=values.get("ends_at"),
+        coupon_upc=values.get("coupon_upc"),
     )
 
 

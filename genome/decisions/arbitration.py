@@ -20,6 +20,8 @@ def choose(inputs: Inputs) -> Choice:
     placement = inputs.placement
     kept, dropped = eligible(inputs.candidates, placement, inputs.now)
     ranking = sorted(kept, key=lambda candidate: (-candidate.score, candidate.offer_id))
+    ranking, twins = _without_twins(ranking)
+    dropped += twins
     ahead = [candidate for candidate in ranking if candidate.score >= placement.min_score]
     count = min(placement.count, inputs.ask.count or placement.count)
     chosen = tuple(ahead[:count])
@@ -45,6 +47,21 @@ def choose(inputs: Inputs) -> Choice:
             f"{placement.min_score:.4g}.",
         )
     return Choice(chosen=chosen, silence=silence, dropped=dropped, probability=1.0)
+
+
+def _without_twins(ranking: list[Candidate]) -> tuple[list[Candidate], tuple[Dropped, ...]]:
+    """One offer for each coupon, the best: a coupon of two live campaigns is one thing to a person."""
+    best: dict[str, Candidate] = {}
+    kept, twins = [], []
+    for candidate in ranking:
+        twin = best.setdefault(candidate.coupon_upc, candidate) if candidate.coupon_upc else candidate
+        if twin is candidate:
+            kept.append(candidate)
+        else:
+            twins.append(
+                _dropped(candidate, "same_coupon", f"'{twin.offer_id}' is the same coupon, and no worse.")
+            )
+    return kept, tuple(twins)
 
 
 def _nothing_to_choose_from(inputs: Inputs) -> Silence | None:

@@ -18,6 +18,7 @@ DropReason = Literal[
     "not_started",
     "ended",
     "kind_not_allowed",
+    "same_coupon",
     "below_silence",
     "outranked",
 ]
@@ -67,6 +68,7 @@ class Candidate(Frozen):
     kind: str | None = None
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = Field(None, description="exclusive")
+    coupon_upc: str | None = Field(None, description="the code printed on its coupon; null where it has none")
 
 
 class Inputs(Frozen):

@@ -58,6 +58,20 @@ def test_the_best_offers_win_in_order_and_the_others_are_told_why() -> None:
     assert choice.probability == 1.0
 
 
+def test_a_coupon_of_two_campaigns_is_offered_once_by_the_better_one() -> None:
+    choice = choose(
+        inputs(
+            candidate("1-77", 0.8, coupon_upc="77"),
+            candidate("2-77", 0.9, coupon_upc="77"),
+            candidate("2-78", 0.7, coupon_upc="78"),
+            candidate("no coupon", 0.6),
+            candidate("none either", 0.55),
+        )
+    )
+    assert chosen(choice) == ["2-77", "2-78"]
+    assert reasons(choice) == {"1-77": "same_coupon", "no coupon": "outranked", "none either": "outranked"}
+
+
 def test_equal_scores_are_ordered_by_offer_id() -> None:
     choice = choose(inputs(candidate("z", 0.9), candidate("a", 0.9), candidate("m", 0.9)))
     assert chosen(choice) == ["a", "m"]
