@@ -90,7 +90,7 @@ def list_versions(as_json: AsJson = False) -> None:
     found = tracking.versions(tracking.client(load()))
 
     def human(console: Console) -> None:
-        table = Table("version", "", "ranker", "made", "run", "why", box=None, pad_edge=False)
+        table = Table("version", "", "ranker", "made", "run", box=None, pad_edge=False)
         for each in found:
             table.add_row(
                 each.version,
@@ -98,9 +98,11 @@ def list_versions(as_json: AsJson = False) -> None:
                 each.name,
                 f"{each.made_at:%F %T}Z",
                 each.run_id[:8],
-                each.decision,
             )
         console.print(table if found else "No version yet: run `genome train`.")
+        for each in found:
+            if each.decision:
+                console.print(f"{each.version}: {each.decision}", markup=False)
 
     report({"versions": [each.document() for each in found]}, as_json=as_json, human=human)
 

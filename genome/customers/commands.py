@@ -42,12 +42,12 @@ def print_genome(console: Console, genome: "GenomeView") -> None:
     if genome.distinctive:
         singular = ", ".join(f"{gene.label} ({gene.distinctiveness:.1f})" for gene in genome.distinctive)
         console.print(f"Most singular (z-score): {singular}", markup=False)
-    width = max(8, min(30, console.width - 72))
+    width = max(8, min(30, console.width - 70))
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
-    table.add_column("gene", width=26, no_wrap=True)
-    table.add_column("over months", min_width=width, no_wrap=True)
-    for name in ("share", "last weeks", "evidence"):
+    table.add_column("gene", width=24, no_wrap=True)
+    table.add_column("months", min_width=width, no_wrap=True)
+    for name in ("share", "lately", "evidence"):
         table.add_column(name, justify="right", min_width=max(6, len(name)), no_wrap=True)
     for locus in genome.loci:
         longest = max(gene.share_character or 0.0 for gene in locus.genes) or 1.0

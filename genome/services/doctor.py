@@ -246,7 +246,15 @@ def _dags(settings: Settings) -> Iterator[Finding]:
         remedy = f"Mend what it names. Log: {settings.logs / 'airflow-headless.log'}"
         yield Finding(about="dags", verdict="broken", what=what, remedy=remedy)
     else:
-        yield Finding(about="dags", verdict="good", what=done.stdout.strip())
+        yield Finding(about="dags", verdict="good", what=_in_short(done.stdout.strip()))
+
+
+def _in_short(listed: str) -> str:
+    """ "3 DAGs: ingest_a, ingest_b, build" as "3 DAGs: ingest_* (2), build"."""
+    counted, _, names = listed.partition(": ")
+    family = [name for name in names.split(", ") if name.startswith("ingest_")]
+    others = [name for name in names.split(", ") if name not in family]
+    return f"{counted}: {', '.join([*([f'ingest_* ({len(family)})'] if family else []), *others])}"
 
 
 def _publications(settings: Settings) -> Iterator[Finding]:
