@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "api": "genome.api.commands:api",
     "collector": "genome.collector.commands:collector",
     "sources": "genome.collector.commands:sources",
+    "stream": "genome.stream.commands:stream",
     "simulate": "genome.simulate.commands:simulate",
     "docs": "genome.docs:docs",
     "settings": "genome.commands:settings",

@@ -70,6 +70,16 @@ class Settings(BaseSettings):
         2048, ge=16, description="memory of the events store above which the collector answers 503"
     )
 
+    stream_land_count: int = Field(
+        20_000, ge=1, le=200_000, description="events that land in the lake at once, at most"
+    )
+    stream_land_seconds: float = Field(
+        5.0, ge=0.0, le=3600.0, description="how long events are gathered before they land"
+    )
+    stream_patience_hours: float = Field(
+        24.0, ge=0.0, description="how long the stream waits for a consumer that is away"
+    )
+
     events_url: SecretStr | None = Field(
         None, description="redis:// URL of an events store; unset: embedded Valkey"
     )

@@ -185,10 +185,15 @@ def fingerprint(settings: Settings) -> str:
     Under the system's clock the day counts and not the second: stored are instants and sums, and what moves
     with the clock is computed on reading, so one cut-off a day is enough where nothing new has landed.
     """
+    interactions, catalog = Manifest.read(settings, INTERACTIONS), Manifest.read(settings, CATALOG)
+    return _fingerprint(settings, interactions, catalog)
+
+
+def _fingerprint(settings: Settings, interactions: Manifest, catalog: Manifest) -> str:
     now = clock.now(settings)
     parts = {
-        "interactions": Manifest.read(settings, INTERACTIONS).fingerprint(),
-        "catalog": Manifest.read(settings, CATALOG).fingerprint(),
+        "interactions": interactions.fingerprint(),
+        "catalog": catalog.fingerprint(),
         "project": project_fingerprint(),
         "now": now.isoformat() if settings.now else now.date().isoformat(),
         "business_timezone": settings.business_timezone,
@@ -196,22 +201,38 @@ def fingerprint(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def write_inputs(settings: Settings) -> None:
+@dataclass(frozen=True)
+class Inputs:
+    """What one build reads. The lake goes on growing meanwhile, by the second where the stream lands.
+
+    Attributes:
+        fingerprint: of these batches, this project and this clock.
+        accepted: channel → rows of interactions in these batches.
+    """
+
+    fingerprint: str
+    accepted: Mapping[str, int]
+
+
+def write_inputs(settings: Settings) -> Inputs:
     """Write down which committed files the next build reads, and what time it takes it to be."""
+    interactions, catalog = Manifest.read(settings, INTERACTIONS), Manifest.read(settings, CATALOG)
     rows: list[dict[str, str | None]] = [
-        {"dataset": INTERACTIONS, "channel": entry.channel, "path": str(settings.lake / each.path)}
-        for entry in Manifest.read(settings, INTERACTIONS).entries
-        for each in entry.files
+        {"dataset": INTERACTIONS, "channel": channel, "path": str(path)}
+        for channel in interactions.channels()
+        for path in interactions.files(channel)
     ]
     rows += [
-        {"dataset": entry.channel, "channel": None, "path": str(settings.lake / each.path)}
-        for entry in Manifest.read(settings, CATALOG).entries
-        for each in entry.files
+        {"dataset": feed, "channel": None, "path": str(path)}
+        for feed in catalog.channels()
+        for path in catalog.files(feed)
     ]
     if scored_file(settings).is_file():
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
     files.write_json(_folder(settings) / "lake_files.json", rows)
     files.write_json(_folder(settings) / "clock.json", [{"as_of": clock.now(settings).isoformat()}])
+    accepted = {channel: counts.accepted for channel, counts in interactions.counts_by_channel().items()}
+    return Inputs(_fingerprint(settings, interactions, catalog), accepted)
 
 
 # dbt ---------------------------------------------------------------------------------------------------
@@ -330,18 +351,18 @@ def build(
         if full:
             settings.warehouse.unlink(missing_ok=True)
             settings.warehouse.with_name(f"{settings.warehouse.name}.wal").unlink(missing_ok=True)
-        write_inputs(settings)
+        inputs = write_inputs(settings)
         report = dbt(settings, "build", exclude=f"tag:{_SCORES}", on_node=on_node)
         with _reading(settings) as connection:
             nodes = _with_rows(connection, report.nodes)
-            hops = _ledger(settings, connection)
+            hops = _ledger(inputs.accepted, connection)
         _reconcile(hops)
-        built = DbtReport("build", nodes, report.seconds, fingerprint=print_of, ledger=hops)
+        built = DbtReport("build", nodes, report.seconds, fingerprint=inputs.fingerprint, ledger=hops)
         files.write_json(
             _built(settings),
             {
                 "build_id": secrets.token_hex(8),
-                "fingerprint": print_of,
+                "fingerprint": inputs.fingerprint,
                 "as_of": clock.now(settings).isoformat(),
                 "ledger": [asdict(hop) for hop in hops],
                 "seconds": round(report.seconds, 1),
@@ -557,17 +578,13 @@ def _with_rows(connection: "duckdb.DuckDBPyConnection", nodes: tuple[Node, ...])
     )
 
 
-def _ledger(settings: Settings, connection: "duckdb.DuckDBPyConnection") -> tuple[Hop, ...]:
+def _ledger(accepted: Mapping[str, int], connection: "duckdb.DuckDBPyConnection") -> tuple[Hop, ...]:
     staged = {
         channel: (int(rows), int(kept), int(again))
         for channel, rows, kept, again in connection.execute(
             "select channel, sum(staged_count), sum(interaction_count), sum(redelivered_count)"
             " from fct_interaction_counts group by channel"
         ).fetchall()
-    }
-    accepted = {
-        channel: counts.accepted
-        for channel, counts in Manifest.read(settings, INTERACTIONS).counts_by_channel().items()
     }
     return tuple(
         Hop(channel, accepted.get(channel, 0), *staged.get(channel, (0, 0, 0)))

@@ -204,23 +204,23 @@ class Collector:
                 raise unavailable("not_ready", f"Events cannot be stored now: {problem}.")
             return 200, b"application/json", b'{"status":"ready"}', [], path
         if path == "/metrics":
-            rows = await asyncio.to_thread(self._ledger)
-            return (
-                200,
-                b"text/plain; version=0.0.4; charset=utf-8",
-                self.figures.text(rows, self.committer),
-                [],
-                path,
-            )
+            text = await asyncio.to_thread(self.metrics)
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", text, [], path
         raise Refusal(404, "not_found", "There is no such route.", "See /v1/track and its neighbours.")
 
-    def _ledger(self) -> list[ledger.Row]:
+    def metrics(self) -> bytes:
+        """Figures of this process, the ledger, and what became of the events behind it; blocks for the store."""
         from redis.exceptions import RedisError
 
+        from genome.stream import figures
+        from genome.stream import ledger as landing
+
         try:
-            return ledger.read(self.settings)
+            rows = ledger.read(self.settings)
         except (RedisError, GenomeError, OSError):
-            return []  # the other figures are wanted most when the store is down
+            rows = []  # the other figures are wanted most when the store is down
+        further = [*figures.families(figures.read(self.settings)), *landing.families(self.settings, rows)]
+        return self.figures.text(rows, self.committer, further)
 
     # The three doors
 

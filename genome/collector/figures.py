@@ -12,7 +12,7 @@ from genome.collector import stream
 from genome.collector.ledger import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -45,11 +45,22 @@ class Figures:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def text(self, rows: list[Row], committer: "Committer") -> bytes:
-        """All figures in the exposition format."""
+    def text(self, rows: list[Row], committer: "Committer", further: "Iterable[Metric]" = ()) -> bytes:
+        """All figures in the exposition format; `further` are those of what reads the stream."""
         registry = CollectorRegistry()
         registry.register(_Ledger(rows, committer))
+        registry.register(_Families(list(further)))
         return generate_latest(self._registry) + generate_latest(registry)
+
+
+class _Families:
+    # A registry calls `collect` and nothing else.
+
+    def __init__(self, families: "list[Metric]") -> None:
+        self._families = families
+
+    def collect(self) -> "list[Metric]":
+        return self._families
 
 
 class _Ledger:

@@ -206,6 +206,30 @@ def body_hash(connector: Connector, available: set[str] | None = None) -> str:
     return f"hash({', '.join(parts)})"
 
 
+def essence_hash(connector: Connector) -> str:
+    """A hash of what an event says whichever way it came: who, what and how much.
+
+    A live delivery words the rest in its own way: its properties are the sender's, its clock was set right
+    when it arrived.
+    """
+    if not isinstance(connector.becomes, Interaction):
+        return "hash(NULL)"
+    kept = [column for column in _ESSENCE if column in body_columns(connector)]
+    return f"hash({', '.join(name(column) for column in kept)})"
+
+
+_ESSENCE = (
+    "interaction_type",
+    "customer_key_type",
+    "customer_key",
+    "product_id",
+    "offer_id",
+    "store_id",
+    "quantity",
+    "amount",
+)
+
+
 def _class(raw_type: str) -> str:
     head = raw_type.split("(", maxsplit=1)[0].strip()
     if head in ("FLOAT", "DOUBLE"):

@@ -413,14 +413,18 @@ def _sort_out(settings: Settings, con: "duckdb.DuckDBPyConnection", connector: C
     if con.execute("SELECT count(*) FROM met").fetchall() == [(0,)]:
         return
     # Only when keys are met again are whole rows read: to see whether they say the same.
+    live = f"starts_with(_batch_id, {compiler.text(layout.STREAM_BATCH)})"
     con.execute(
-        f"CREATE TEMP TABLE landed AS SELECT DISTINCT {identity} AS _id, "
-        f"{compiler.body_hash(connector, available)} AS body FROM {lake} "
+        f"CREATE TEMP TABLE landed AS SELECT DISTINCT {identity} AS _id, {live} AS is_live, "
+        f"CASE WHEN {live} THEN {compiler.essence_hash(connector)} "
+        f"ELSE {compiler.body_hash(connector, available)} END AS body FROM {lake} "
         f"WHERE {identity} IN (SELECT _id FROM met)"
     )
     con.execute(
         "CREATE TEMP TABLE meetings AS "
-        f"SELECT _row, (_id, {body}) IN (SELECT (_id, body) FROM landed) AS is_same FROM mapped "
+        f"SELECT _row, (_id, false, {body}) IN (SELECT (_id, is_live, body) FROM landed) "
+        f"OR (_id, true, {compiler.essence_hash(connector)}) IN (SELECT (_id, is_live, body) FROM landed) "
+        "AS is_same FROM mapped "
         " WHERE _reason IS NULL AND _id IN (SELECT _id FROM met) AND _row NOT IN "
         "(SELECT _row FROM repeated UNION ALL SELECT _row FROM aside)"
     )

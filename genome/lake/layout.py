@@ -72,6 +72,10 @@ QUARANTINE_COLUMNS: dict[str, str] = {
 """`lake/quarantine/`: column -> DuckDB type, in order. `raw` is encrypted; `offset` counts records from 1."""
 
 
+STREAM_BATCH = "stream-"
+"""What the name of a batch begins with that was landed from the event stream."""
+
+
 def batch_id(channel: str, source_sha256: str) -> str:
     """The name of the batch that a file makes: the same bytes in the same channel give the same name."""
     return f"{channel}-{hashlib.sha256(f'{channel}:{source_sha256}'.encode()).hexdigest()[:20]}"

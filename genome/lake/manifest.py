@@ -3,6 +3,13 @@
 Each committed batch is one JSON file, `lake/_manifest/<dataset>/<batch_id>.json`, written after its data
 files are whole and on disk. So a batch is in the lake or it is not, whatever was killed when; files without
 an entry are leftovers that the next run of their batch replaces.
+
+Two more kinds of documents lie beside the batches of files:
+
+    stream-….json      what was landed from the event stream: an entry for each channel, and the range of
+                       stream ids of each partition. The position of `land` is the end of the last range.
+    compacted-….json   files that stand in for others (`maintain_lake`): from the moment it is there, readers
+                       read them instead; those that looked before go on with the old ones, which stay a while.
 """
 
 import hashlib
@@ -109,36 +116,199 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Entries of one partition of the event stream: the first and the last id, and how many they are."""
+
+    first: str
+    last: str
+    count: int
+
+
+@dataclass(frozen=True)
+class StreamBatch:
+    """What was landed from the event stream at once: all of it counts from this one document on.
+
+    Attributes:
+        batch_id: `stream-…`.
+        ranges: partition → which of its entries. Parked ones lie inside a range and are not counted.
+        sources: `<source>|<channel>` → (events, rows).
+        entries: one for each channel.
+        replays: parked messages that it landed; they belong to no range.
+        supersedes: documents that it stands for; they may still be there.
+    """
+
+    batch_id: str
+    ranges: Mapping[int, Range]
+    sources: Mapping[str, tuple[int, int]]
+    entries: tuple[Entry, ...]
+    landed_at: str
+    replays: tuple[str, ...] = ()
+    supersedes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"kind": STREAM, **asdict(self)}
+
+    @staticmethod
+    def of(document: Mapping[str, Any]) -> "StreamBatch":
+        """From what JSON holds."""
+        return StreamBatch(
+            batch_id=document["batch_id"],
+            ranges={int(number): Range(**each) for number, each in document["ranges"].items()},
+            sources={name: (int(each[0]), int(each[1])) for name, each in document["sources"].items()},
+            entries=tuple(Entry.of(each) for each in document["entries"]),
+            landed_at=document["landed_at"],
+            replays=tuple(document["replays"]),
+            supersedes=tuple(document["supersedes"]),
+        )
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """Files of one channel and month that stand in for others, with the same rows.
+
+    Attributes:
+        compaction_id: `compacted-…`.
+        kind_of: `interactions` or `identifiers`: which of a batch's files.
+        replaces: paths of the files that it stands for.
+        supersedes: earlier compactions whose files are among them.
+        made_at: by the system's clock: the old files stay for a while after it.
+    """
+
+    compaction_id: str
+    channel: str
+    kind_of: str
+    files: tuple[DataFile, ...]
+    replaces: tuple[str, ...]
+    made_at: str
+    supersedes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"kind": COMPACTION, **asdict(self)}
+
+    @staticmethod
+    def of(document: Mapping[str, Any]) -> "Compaction":
+        """From what JSON holds."""
+        plain = {name: document[name] for name in ("compaction_id", "channel", "kind_of", "made_at")}
+        return Compaction(
+            **plain,
+            files=tuple(DataFile(**each) for each in document["files"]),
+            replaces=tuple(document["replaces"]),
+            supersedes=tuple(document["supersedes"]),
+        )
+
+
+STREAM = "stream"
+COMPACTION = "compaction"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The committed batches of one dataset, as they were when `read` looked."""
 
     lake: Path
     dataset: str
     entries: tuple[Entry, ...]
+    stream: tuple[StreamBatch, ...] = ()
+    compactions: tuple[Compaction, ...] = ()
 
     @staticmethod
     def read(settings: Settings, dataset: str) -> "Manifest":
         """Read the manifest of `interactions` or `catalog`; a lake without a batch gives an empty one."""
         folder = layout.manifest_folder(settings, dataset)
-        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return Manifest(settings.lake, dataset, tuple(Entry.of(files.read_json(path)) for path in paths))
+        while True:
+            paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+            try:
+                documents = {path.stem: files.read_json(path) for path in paths}
+            except FileNotFoundError:
+                continue  # a document was folded into another one meanwhile: look again
+            return Manifest._of(settings.lake, dataset, documents)
+
+    @staticmethod
+    def _of(lake: Path, dataset: str, documents: Mapping[str, Any]) -> "Manifest":
+        gone = {name for each in documents.values() for name in each.get("supersedes", ())}
+        left = {name: each for name, each in documents.items() if name not in gone}
+        of_kind: dict[str | None, list[Any]] = {None: [], STREAM: [], COMPACTION: []}
+        for each in left.values():
+            of_kind[each.get("kind")].append(each)
+        batches = tuple(StreamBatch.of(each) for each in of_kind[STREAM])
+        landed = tuple(entry for batch in batches for entry in batch.entries)
+        return Manifest(
+            lake,
+            dataset,
+            tuple(Entry.of(each) for each in of_kind[None]) + landed,
+            batches,
+            tuple(Compaction.of(each) for each in of_kind[COMPACTION]),
+        )
 
     def of(self, channel: str | None) -> tuple[Entry, ...]:
         """The batches of one channel (or feed), or all of them."""
         return tuple(entry for entry in self.entries if channel in (None, entry.channel))
 
+    def data_files(
+        self, channel: str | None = None, kind_of: str = layout.INTERACTIONS
+    ) -> dict[str, DataFile]:
+        """The files that hold the rows now, by their paths.
+
+        Args:
+            channel: only this channel's (or feed's).
+            kind_of: `identifiers` for the further identifiers; else the rows of the dataset itself.
+        """
+        further = kind_of == layout.IDENTIFIERS
+        stand_ins = [
+            each
+            for each in self.compactions
+            if channel in (None, each.channel) and (each.kind_of == layout.IDENTIFIERS) == further
+        ]
+        replaced = {path for each in stand_ins for path in each.replaces}
+        found = [
+            each for entry in self.of(channel) for each in (entry.identifiers if further else entry.files)
+        ]
+        found += [each for compaction in stand_ins for each in compaction.files]
+        return {each.path: each for each in found if each.path not in replaced}
+
     def files(self, channel: str | None = None) -> list[Path]:
-        """Every committed Parquet file, in a fixed order. For `catalog` the channel is the feed's name."""
-        return sorted(self.lake / each.path for entry in self.of(channel) for each in entry.files)
+        """Every Parquet file to be read, in a fixed order. For `catalog` the channel is the feed's name."""
+        return sorted(self.lake / path for path in self.data_files(channel))
 
     def identifiers(self, channel: str | None = None) -> list[Path]:
-        """Every committed file of further identifiers, in a fixed order (they lie in `lake/identifiers/`)."""
-        return sorted(self.lake / each.path for entry in self.of(channel) for each in entry.identifiers)
+        """Every file of further identifiers, in a fixed order (they lie in `lake/identifiers/`)."""
+        return sorted(self.lake / path for path in self.data_files(channel, layout.IDENTIFIERS))
+
+    def channels(self) -> list[str]:
+        """The channels (or feeds) that have a batch."""
+        return sorted({entry.channel for entry in self.entries})
 
     def fingerprint(self, channel: str | None = None) -> str:
-        """A hash that changes exactly when a batch is added."""
-        names = "\n".join(sorted(entry.batch_id for entry in self.of(channel)))
-        return hashlib.sha256(f"{self.dataset}\n{names}".encode()).hexdigest()
+        """A hash that changes exactly when a batch is added: folding and compacting leave it as it is."""
+        live = {entry.batch_id for batch in self.stream for entry in batch.entries}
+        names = sorted(entry.batch_id for entry in self.of(channel) if entry.batch_id not in live)
+        landed: dict[str, int] = {}
+        for batch in self.stream:
+            for entry in batch.entries:
+                if channel in (None, entry.channel):
+                    landed[entry.channel] = landed.get(entry.channel, 0) + entry.counts.accepted
+        lines = "\n".join([*names, *(f"stream {name} {rows}" for name, rows in sorted(landed.items()))])
+        return hashlib.sha256(f"{self.dataset}\n{lines}".encode()).hexdigest()
+
+    def positions(self) -> dict[int, str]:
+        """Partition of the event stream → the last id that has landed."""
+        found: dict[int, str] = {}
+        for batch in self.stream:
+            for number, each in batch.ranges.items():
+                if _order(each.last) > _order(found.get(number, "0-0")):
+                    found[number] = each.last
+        return found
+
+    def landed(self) -> dict[str, tuple[int, int]]:
+        """`<source>|<channel>` → (events, rows) that came from the event stream."""
+        found: dict[str, tuple[int, int]] = {}
+        for batch in self.stream:
+            for name, (events, rows) in batch.sources.items():
+                before = found.get(name, (0, 0))
+                found[name] = (before[0] + events, before[1] + rows)
+        return found
 
     def counts(self, channel: str | None = None) -> Counts:
         """The ledger. A replayed row is counted where it ended, and received once: it still balances."""
@@ -146,7 +316,7 @@ class Manifest:
 
     def counts_by_channel(self) -> dict[str, Counts]:
         """The ledger of each channel (or feed) that has a batch."""
-        return {name: self.counts(name) for name in sorted({entry.channel for entry in self.entries})}
+        return {name: self.counts(name) for name in self.channels()}
 
     def batch(self, batch_id: str) -> Entry | None:
         """One committed batch by its name."""
@@ -163,6 +333,33 @@ def committed(settings: Settings, dataset: str, batch_id: str) -> Entry | None:
     """One committed batch, without reading the others."""
     path = layout.manifest_folder(settings, dataset) / f"{batch_id}.json"
     return Entry.of(files.read_json(path)) if path.is_file() else None
+
+
+def commit_stream(settings: Settings, batch: StreamBatch) -> None:
+    """Put what was landed from the stream into the lake, all channels and positions at once."""
+    for entry in batch.entries:
+        if not entry.counts.balanced:
+            raise AssertionError(f"batch {entry.batch_id} does not balance: {entry.counts}")
+    folder = layout.manifest_folder(settings, layout.INTERACTIONS)
+    files.write_json(folder / f"{batch.batch_id}.json", batch.document())
+
+
+def commit_compaction(settings: Settings, dataset: str, compaction: Compaction) -> None:
+    """Let files stand in for others; they are whole and on disk."""
+    folder = layout.manifest_folder(settings, dataset)
+    files.write_json(folder / f"{compaction.compaction_id}.json", compaction.document())
+
+
+def forget(settings: Settings, dataset: str, names: Iterable[str]) -> None:
+    """Remove documents that another one supersedes."""
+    folder = layout.manifest_folder(settings, dataset)
+    for name in names:
+        (folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def _order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 def commit(settings: Settings, entry: Entry) -> None:

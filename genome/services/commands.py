@@ -9,6 +9,7 @@ from rich.table import Table
 from genome.console import AsJson, err, out, report
 
 if TYPE_CHECKING:
+    from genome.services.status import Status
     from genome.services.supervisor import Supervisor
     from genome.settings import Settings
 
@@ -245,7 +246,36 @@ def status(as_json: AsJson = False) -> None:
                 )
             console.print(table)
 
+        _show_stream(console, found)
+
     report(found, as_json=as_json, human=human)
+
+
+def _show_stream(console: Console, found: "Status") -> None:
+    if found.landing:
+        table = Table("live source", "accepted", "landed", "waiting", "parked", "rows", "balances")
+        for hop in found.landing:
+            counts = (hop.accepted, hop.landed, hop.waiting, hop.parked, hop.rows)
+            table.add_row(
+                f"{hop.channel} from {hop.source}",
+                *(f"{count:,}" for count in counts),
+                "yes" if hop.is_balanced else "NO",
+            )
+        console.print(table)
+    if found.consumers:
+        table = Table("consumer", "partitions", "lag", "behind", "a second", "parked", "seen", "trouble")
+        for each in found.consumers:
+            table.add_row(
+                each.consumer,
+                str(each.partitions),
+                f"{each.lag:,}",
+                f"{each.lag_seconds:,.1f} s",
+                f"{each.rate:,.0f}",
+                f"{each.parked:,}",
+                f"{each.told_seconds_ago:,.0f} s ago",
+                ", ".join(each.failing),
+            )
+        console.print(table)
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -1,5 +1,6 @@
 """What runs, how old what readers see is, how the last runs went, and where every row that came in ended."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel
@@ -11,6 +12,8 @@ from genome.lake.manifest import Manifest
 from genome.services import processes, runs, state
 from genome.settings import Settings
 from genome.stores import valkey
+from genome.stream import figures
+from genome.stream import ledger as landing
 
 GROUPS = ("genome", "scores")
 
@@ -60,6 +63,32 @@ class LedgerLine(BaseModel):
     suppressed: int = 0
 
 
+class LandingLine(BaseModel):
+    """The accepted events of one live source: accepted = landed + waiting + parked."""
+
+    source: str
+    channel: str
+    accepted: int
+    landed: int
+    waiting: int
+    parked: int
+    rows: int
+    is_balanced: bool
+
+
+class ConsumerLine(BaseModel):
+    """One consumer of the event stream, all partitions together."""
+
+    consumer: str
+    partitions: int
+    lag: int
+    lag_seconds: float
+    rate: float
+    parked: int
+    failing: list[str]
+    told_seconds_ago: float
+
+
 class Status(BaseModel):
     """All of it."""
 
@@ -70,6 +99,8 @@ class Status(BaseModel):
     publications: list[PublicationLine]
     runs: list[RunLine]
     ledger: list[LedgerLine]
+    landing: list[LandingLine] = []
+    consumers: list[ConsumerLine] = []
 
 
 def read(settings: Settings) -> Status:
@@ -87,7 +118,31 @@ def read(settings: Settings) -> Status:
         publications=_publications(settings),
         runs=[_run(record) for record in runs.last(settings)],
         ledger=_ledger(settings),
+        landing=[
+            LandingLine(**asdict(hop), is_balanced=hop.is_balanced) for hop in landing.summary(settings)
+        ],
+        consumers=_consumers(settings),
     )
+
+
+def _consumers(settings: Settings) -> list[ConsumerLine]:
+    found: dict[str, list[figures.Figure]] = {}
+    for each in figures.read(settings):
+        found.setdefault(each.consumer, []).append(each)
+    now = datetime.now(UTC).timestamp()
+    return [
+        ConsumerLine(
+            consumer=name,
+            partitions=len(parts),
+            lag=sum(each.lag for each in parts),
+            lag_seconds=max(each.lag_seconds for each in parts),
+            rate=round(sum(each.rate for each in parts), 1),
+            parked=sum(each.parked for each in parts),
+            failing=sorted({each.failing for each in parts if each.failing}),
+            told_seconds_ago=round(max(0.0, now - max(each.at for each in parts) / 1000), 1),
+        )
+        for name, parts in found.items()
+    ]
 
 
 def _services(supervised: state.SupervisorState | None, *, is_up: bool) -> list[ServiceLine]:

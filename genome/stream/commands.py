@@ -2,8 +2,12 @@
 
 from typing import Annotated
 
+import msgspec
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from genome.console import AsJson, report
 from genome.stream.registry import ABOUT, CONSUMERS
 
 stream = typer.Typer(help="Consumers of the event stream: run one, see what it parked.", no_args_is_help=True)
@@ -39,3 +43,61 @@ def _run(name: str, partitions: str) -> None:
 
 for _name in CONSUMERS:
     _register(_name)
+
+
+Consumer = Annotated[str, typer.Argument(help="Whose: " + ", ".join(CONSUMERS) + ".")]
+
+
+@stream.command("parked")
+def list_parked(consumer: Consumer = "land", as_json: AsJson = False) -> None:
+    """What a consumer could not take, with the reason; the messages are sealed."""
+    from genome.settings import load
+    from genome.stream import parked
+
+    found = list(parked.listed(load(), _known(consumer)))
+    document = [
+        {"id": each.parked_id, "partition": each.partition, **msgspec.to_builtins(each.why)} for each in found
+    ]
+
+    def human(console: Console) -> None:
+        if not found:
+            console.print(f"'{consumer}' has parked nothing.")
+            return
+        table = Table("id", "channel", "source", "reason", "tries")
+        for each in found:
+            why = each.why
+            table.add_row(each.parked_id, why.channel, why.source, why.reason, str(why.tries or ""))
+        console.print(table)
+
+    report({"parked": document}, as_json=as_json, human=human)
+
+
+@stream.command("replay")
+def replay(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="As `parked` lists them; none: all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Land what `land` has parked, after a fix: each message once; exit 1 where some stay."""
+    from genome.settings import load
+    from genome.stream.land import Land
+
+    landed, still = Land(load()).replay(ids or ())
+
+    def human(console: Console) -> None:
+        console.print(f"{landed} landed, {len(still)} stay.")
+        for name, reason in still.items():
+            console.print(f"{name}: {reason}", markup=False)
+
+    report({"landed": landed, "still_parked": still}, as_json=as_json, human=human)
+    if still:
+        raise typer.Exit(1)
+
+
+def _known(consumer: str) -> str:
+    from genome.errors import UsageError
+
+    if consumer not in CONSUMERS:
+        raise UsageError(f"There is no consumer '{consumer}'.", f"There are: {', '.join(CONSUMERS)}.")
+    return consumer

@@ -67,6 +67,18 @@ class Entry:
     body: bytes
 
 
+class PositionMovedError(Exception):
+    """Another process has moved the position: these partitions are not ours any more, whatever we believed.
+
+    Attributes:
+        partitions: which.
+    """
+
+    def __init__(self, partitions: Sequence[int]) -> None:
+        super().__init__(f"the position of partition {', '.join(map(str, partitions))} has moved")
+        self.partitions = tuple(partitions)
+
+
 class Handler(Protocol):
     """What a consumer does with the events.
 
@@ -86,10 +98,10 @@ class Handler(Protocol):
     def handle(self, partition: int, entries: Sequence[Entry]) -> None:
         """Apply these entries, and commit the position `entries[-1].id` with them, atomically.
 
-        The commit must be refused (raise) where the stored position is no longer the one it starts from: a
-        process that stood still may have lost the partition since it was asked. Raising means that nothing
-        happened. UnavailableError, errors of a store's connection and OSError mean "later": the same entries
-        come again for as long as it takes.
+        The commit must be refused (raise PositionMovedError) where the stored position is no longer the one
+        it starts from: a process that stood still may have lost the partition since it was asked. Raising
+        means that nothing happened. UnavailableError, errors of a store's connection and OSError mean
+        "later": the same entries come again for as long as it takes.
         """
         ...
 
@@ -342,14 +354,14 @@ class Consumer:
 
     def _read(self) -> None:
         """Read what is new, and wait a little where nothing is."""
-        room = [part for part in self._mine.values() if len(part.waiting) < self._batch_count]
+        room = [part for part in self._mine.values() if len(part.waiting) < self._most]
         if not room:
             self._stopping.wait(self._patience())
             return
         if self._batch_seconds and any(part.waiting for part in room):
             # Gathering: reading each entry as it comes would cost a round trip for each.
             self._stopping.wait(min(_BLOCK, self._batch_seconds / 10))
-        count = max(1, self._batch_count - max(len(part.waiting) for part in room))
+        count = max(1, self._most - max(len(part.waiting) for part in room))
         words: list[Any] = ["XREAD", "COUNT", count]
         words += ["BLOCK", max(1, int(self._patience() * 1000))]
         words += ["STREAMS", *(part.key for part in room), *(part.read for part in room)]
@@ -399,22 +411,29 @@ class Consumer:
             # What is written anyway takes along what waits in the other partitions.
             together = [part for part in able if not part.is_apart]
             if len(together) > 1:
-                self._hand_over_many(
-                    self._joint, {part.number: part.chunk(self._batch_count) for part in together}
-                )
+                self._hand_over_many(self._joint, {part.number: part.chunk(self._most) for part in together})
                 ripe = [part for part in ripe if part not in together]
         for part in ripe:
-            entries = part.chunk(self._batch_count)
+            entries = part.chunk(self._most)
             try:
                 self._handler.handle(part.number, entries)
+            except PositionMovedError as error:
+                self._moved(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the message is at fault until shown otherwise
                 self._failed(part, entries, error)
             else:
                 self._handled(part, len(entries))
 
+    @property
+    def _most(self) -> int:
+        """The most entries of one partition that are handed over at once; a joint handler's share one batch."""
+        if self._joint is None:
+            return self._batch_count
+        return max(1, self._batch_count // max(1, len(self._mine)))
+
     def _is_ripe(self, part: _Partition, now: float) -> bool:
         return (
-            len(part.waiting) >= self._batch_count
+            len(part.waiting) >= self._most
             or now - part.since >= self._batch_seconds
             or part.is_apart
             or self._stopping.is_set()
@@ -424,6 +443,8 @@ class Consumer:
         parts = [self._mine[number] for number in batches]
         try:
             handler.handle_many(batches)
+        except PositionMovedError as error:
+            self._moved(error)
         except Exception as error:  # noqa: BLE001 - as above
             for part in parts:
                 if is_passing(error):
@@ -434,6 +455,13 @@ class Consumer:
         else:
             for part in parts:
                 self._handled(part, len(batches[part.number]))
+
+    def _moved(self, error: PositionMovedError) -> None:
+        """What was read is worthless: take these partitions anew, if they are still ours."""
+        log.warning("stream_position_moved", consumer=self._handler.name, partitions=error.partitions)
+        for number in error.partitions:
+            self._mine.pop(number, None)
+        self._settled = float("-inf")
 
     def _handled(self, part: _Partition, count: int) -> None:
         part.done = part.waiting[count - 1].id

@@ -102,6 +102,13 @@ def ids(client: "redis.Redis", consumer: str, partition: int) -> set[bytes]:
     return set(found)
 
 
+def owners(client: "redis.Redis", consumer: str, partition: int) -> dict[bytes, str]:
+    """Stream id → `<source>|<channel>` of what is parked."""
+    found: Any = client.hgetall(keys.of_partition(partition, "parked", consumer))
+    told = {stream_id: _kept.decode(kept).why for stream_id, kept in found.items()}
+    return {stream_id: f"{why.source}|{why.channel}" for stream_id, why in told.items()}
+
+
 def listed(settings: Settings, consumer: str) -> Iterator[Parked]:
     """What a consumer has parked, oldest first in each partition; starts no server."""
     from genome.stores import valkey

@@ -9,13 +9,17 @@ from genome.settings import Settings
 if TYPE_CHECKING:
     from genome.stream.consumer import Consumer
 
-CONSUMERS: Final[dict[str, str]] = {}
+CONSUMERS: Final[dict[str, str]] = {
+    "land": "genome.stream.land:make",
+}
 """name → "module:function"; the function makes the consumer: `(settings, partitions) -> Consumer`.
 
 A consumer's name is its handler's. Adding a line here adds the verb and the service.
 """
 
-ABOUT: Final[dict[str, str]] = {}
+ABOUT: Final[dict[str, str]] = {
+    "land": "the event stream into the lake",
+}
 """name → what it is for, in a few words."""
 
 
