@@ -105,7 +105,8 @@ def http_page(settings: Settings) -> str:
             )
     return (
         _NOTE.format(source="genome/api/")
-        + "# HTTP\n\nSend `Authorization: Bearer KEY`; a key has one or more scopes. "
+        + "# HTTP\n\nSend `Authorization: Bearer KEY`; a key has one or more scopes. The keys of scope `ingest` "
+        "are the sources' write keys, sent as tracking clients send them (Basic, user name). "
         "The full description is at `/openapi.json`.\n\n" + _table(("route", "scope", "what it does"), rows)
     )
 

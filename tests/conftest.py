@@ -41,7 +41,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_settings(home: Path, **overrides: object) -> Settings:
     """Settings for one test: its own home, its own ports, the demo's clock."""
-    api, airflow, mlflow, events, online = free_ports(5)
+    api, airflow, mlflow, events, online, collector = free_ports(6)
     values: dict[str, object] = {
         "home": home,
         "now": DEMO_NOW,
@@ -51,6 +51,7 @@ def make_settings(home: Path, **overrides: object) -> Settings:
         "mlflow_port": mlflow,
         "events_port": events,
         "online_port": online,
+        "collector_port": collector,
     }
     return Settings(**(values | overrides))  # type: ignore[arg-type]
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from genome.api.auth import ROUTE_SCOPES, KeyRing, ensure_keys
 from genome.api.guard import Guard, Problem, our_fault, problem
 from genome.api.metrics import Metrics
 from genome.api.routes import customers, decisions, features, health
+from genome.collector.app import Collector
 from genome.errors import GenomeError, UnavailableError, UsageError
 from genome.settings import Settings
 
@@ -60,9 +61,12 @@ def create_app(
         ensure_keys(settings)
         app.state.service = (service or open_service)(settings)
         app.state.service.warm()
+        # It begins to write at its first event: an installation that collects elsewhere starts no store here.
+        app.state.collector = Collector(settings)
         try:
             yield
         finally:
+            await app.state.collector.shutdown()
             app.state.service.close()
 
     app = FastAPI(
@@ -79,6 +83,7 @@ def create_app(
     app.state.settings, app.state.metrics = settings, metrics
     for router in _ROUTERS:
         app.include_router(router)
+    app.router.routes.extend(_tracking_routes(app))
     _refuse_unlisted_routes(app)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -86,6 +91,62 @@ def create_app(
     _complete_the_description(app)
     app.add_middleware(Guard, api=app, keys=keys, metrics=metrics)
     return app
+
+
+class _Tracking:
+    """The collector as an endpoint; the guard hands requests over before they get here."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app.state.collector(scope, receive, send)
+
+
+def _tracking_routes(app: FastAPI) -> list[Route]:
+    tracking = _Tracking(app)
+    return [
+        Route(path, endpoint=tracking, methods=[method], include_in_schema=False)
+        for method, path in Collector.ROUTES
+    ]
+
+
+_TRACKING_ERRORS = {
+    400: "the body is no JSON, no batch, or no gzip",
+    401: "no write key, or one that no source has; a webhook without its provider's signature",
+    403: "a key of another scope",
+    404: "there is no such webhook",
+    408: "the body did not arrive in time",
+    413: "the body, or the number of events, is over the limit",
+    415: "an encoding other than gzip and identity",
+    503: "our own fault, or too much at once: send the same request again after Retry-After",
+}
+
+
+def _described_tracking() -> dict[str, Any]:
+    """The collector's routes for the OpenAPI document: FastAPI sees nothing of them but their paths."""
+    said = {"type": "object", "properties": {"code": {"type": "string"}, "message": {"type": "string"}}}
+    errors = {
+        str(status): {"description": about, "content": {"application/json": {"schema": said}}}
+        for status, about in _TRACKING_ERRORS.items()
+    }
+    paths: dict[str, Any] = {}
+    for (method, path), about in Collector.ROUTES.items():
+        operation: dict[str, Any] = {
+            "tags": ["tracking"],
+            "summary": about.rstrip("."),
+            "operationId": f"tracking_{path.rsplit('/', 1)[-1].strip('{}')}",
+            "responses": {"200": {"description": "everything that was sent is on disk"}, **errors},
+        }
+        if method == "POST":
+            body = {"application/json": {"schema": {"type": "object"}}}
+            operation["requestBody"] = {"required": True, "content": body}
+        if "{source}" in path:
+            operation["parameters"] = [
+                {"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}
+            ]
+        paths[path] = {method.lower(): operation}
+    return paths
 
 
 def _refuse_unlisted_routes(app: FastAPI) -> None:
@@ -103,6 +164,7 @@ def _complete_the_description(app: FastAPI) -> None:
 
     def complete() -> dict[str, Any]:
         document = plain()
+        document["paths"] |= _described_tracking()
         document["components"]["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "a key of the route's scope"}
         }
@@ -113,7 +175,7 @@ def _complete_the_description(app: FastAPI) -> None:
             if scope is not None:
                 operation["security"] = [{"key": []}]
                 operation["x-scope"] = scope
-            for status in _ERRORS:
+            for status in _ERRORS if scope != "ingest" else ():
                 content = operation["responses"][str(status)]["content"]
                 content["application/json"] = {"schema": {"$ref": "#/components/schemas/Problem"}}
         return document

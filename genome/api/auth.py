@@ -28,6 +28,16 @@ ROUTE_SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,
     ("GET", "/metrics"): None,
+    ("POST", "/v1/track"): "ingest",
+    ("POST", "/v1/identify"): "ingest",
+    ("POST", "/v1/page"): "ingest",
+    ("POST", "/v1/screen"): "ingest",
+    ("POST", "/v1/group"): "ingest",
+    ("POST", "/v1/alias"): "ingest",
+    ("POST", "/v1/batch"): "ingest",
+    ("POST", "/v1/import"): "ingest",
+    ("POST", "/v1/hooks/{source}"): "ingest",
+    ("GET", "/v1/pixel"): "ingest",
     ("POST", "/v1/decisions"): "decide",
     ("GET", "/v1/decisions/{decision_id}"): "decide",
     ("POST", "/v1/decisions/{decision_id}/feedback"): "decide",
@@ -40,8 +50,13 @@ ROUTE_SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
 }
 """(method, path) → the scope a key needs; None: open to anybody who reaches the port (no personal data).
 
-The app refuses to start with a route that is missing here.
+The app refuses to start with a route that is missing here. The keys of scope `ingest` are the write keys of
+the sources (`genome sources add`); the collector looks at them itself, because it takes them as the tracking
+clients send them: as the user name of Basic, in the body, in the query. A provider signs its webhook instead.
 """
+
+MADE_SCOPES: Final[tuple[Scope, ...]] = ("decide", "agent", "privacy", "admin")
+"""Scopes for which a first key is made."""
 
 BROWSER_ROUTES: Final = frozenset({("GET", "/v1/customers"), ("GET", "/v1/customers/{customer_id}")})
 """Pages for people: a browser sends the key as the password of HTTP Basic. Only reads are here, because a
@@ -60,7 +75,7 @@ class Key:
 
 
 def ensure_keys(settings: Settings) -> None:
-    """Make one key for each scope where it is missing: `secrets/<scope>.key`, readable by its owner only.
+    """Make one key for each scope but `ingest` where it is missing: `secrets/<scope>.key`, readable by its owner only.
 
     `secrets/api_keys.json` holds the hashes. Only the key files' texts open anything; give them to callers,
     delete them here if you like, and the hashes stay valid. To withdraw a key, remove its entry.
@@ -73,7 +88,7 @@ def ensure_keys(settings: Settings) -> None:
         settings.secrets.chmod(0o700)
         entries = _entries(settings)
         named = {entry["key_id"] for entry in entries}
-        missing = [scope for scope in SCOPES if f"first-{scope}" not in named]
+        missing = [scope for scope in MADE_SCOPES if f"first-{scope}" not in named]
         for scope in missing:
             text = made_once(settings, f"{scope}.key", lambda scope=scope: new_key(scope))  # type: ignore[misc]
             entries.append(

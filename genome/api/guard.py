@@ -16,6 +16,7 @@ from starlette.routing import Match
 
 from genome.api.auth import BROWSER_ROUTES, ROUTE_SCOPES, KeyRing, presented_key
 from genome.api.metrics import Metrics
+from genome.collector.app import Collector, route_of
 from genome.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_INGESTING = frozenset(path for _, path in Collector.ROUTES)
 
 _log = structlog.get_logger("genome.api")
 
@@ -81,6 +84,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if route_of(scope["path"]) in _INGESTING:
+            await self._collect(scope, receive, send)
+            return
         began = time.perf_counter()
         route = self._route(scope)
         status = 0
@@ -116,6 +122,22 @@ class Guard:
             self._metrics.requests.labels(method, route or "none", str(status)).inc()
             self._metrics.seconds.labels(method, route or "none").observe(seconds)
             _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
+
+    async def _collect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a tracking call to the collector: it has its own keys, limits, faults and figures."""
+        headers = Headers(scope=scope)
+        text = presented_key(headers.get("authorization"), basic=False)
+        key = self._keys.find(text) if text else None
+        if key is not None:  # a key of ours, which opens other routes: nothing of the body is read
+            refusal = problem(
+                403,
+                "wrong_scope",
+                f"This needs the scope 'ingest'; the key has {', '.join(sorted(key.scopes))}.",
+                "Use a source's write key, of scope 'ingest': `genome sources add`.",
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._api.state.collector(scope, receive, send)
 
     def _route(self, scope: Scope) -> str | None:
         """The template of the route that will answer (`/v1/customers/{customer_id}`), or None."""

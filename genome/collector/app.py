@@ -151,10 +151,10 @@ class Collector:
         except Gone:
             return
         except Refusal as refusal:
-            route = _route_of(path)
+            route = route_of(path)
             status, kind, answer, extra = _refused(refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault: 503, never 4xx or a bare 500
-            route = _route_of(path)
+            route = route_of(path)
             log.error("collector_fault", route=route, error=type(error).__name__)
             status, kind, answer, extra = _refused(
                 unavailable("internal", "The collector met a fault of its own.")
@@ -445,8 +445,9 @@ def read_one(raw: bytes | Breach, envelope: Envelope, scrubber: Scrubber) -> Acc
     return events.read(raw, envelope, scrubber)
 
 
-def _route_of(path: str) -> str:
-    """The route for the figures: never what a stranger put into the path."""
+def route_of(path: str) -> str:
+    """The route that a path means, for figures and for whoever mounts it: never what a stranger put into it."""
+    path = path.rstrip("/")
     if path.startswith("/v1/hooks/"):
         return "/v1/hooks/{source}"
     known = path in _LOOKED_AT or path in {route for _, route in Collector.ROUTES}
@@ -579,7 +580,7 @@ def routes(collector: Collector) -> list[Any]:
     """The collector's routes for an outer Starlette or FastAPI app, each with and without a trailing slash.
 
     The outer app calls `startup` and `shutdown` in its lifespan, and keeps its own middleware off these
-    routes where it would read the body.
+    routes where it would read the body (`route_of` says which requests are meant).
     """
     from starlette.routing import Route
 

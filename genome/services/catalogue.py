@@ -4,22 +4,35 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from genome.errors import GenomeError, UsageError
 from genome.lake import publish
 from genome.services import airflow_env
-from genome.services.checks import airflow_heartbeat, http_ok, in_thread
+from genome.services.checks import airflow_heartbeat, consumer_alive, http_ok, in_thread
 from genome.services.supervisor import Service
 from genome.settings import Settings
 from genome.stores import valkey
+from genome.stream.registry import ABOUT, CONSUMERS
 
-NAMES = ("events", "online", "airflow-api", "airflow-scheduler", "airflow-dags", "mlflow", "api")
+NAMES = (
+    "events",
+    "online",
+    "airflow-api",
+    "airflow-scheduler",
+    "airflow-dags",
+    "mlflow",
+    "api",
+    "collector",
+    *CONSUMERS,
+)
 """In the order in which they start."""
 
 GROUPS = {
     "valkey": ("events", "online"),
     "airflow": ("airflow-api", "airflow-scheduler", "airflow-dags"),
+    "stream": tuple(CONSUMERS),
 }
 """Names that stand for several services in `genome up --only`."""
 
@@ -51,6 +64,8 @@ def services(
         ),
         "mlflow": lambda: _mlflow(settings),
         "api": lambda: _api(settings),
+        "collector": lambda: _collector(settings),
+        **{name: partial(_consumer, settings, name) for name in CONSUMERS},
     }
     return [makers[name]() for name in NAMES if name in names]
 
@@ -174,4 +189,31 @@ def _api(settings: Settings) -> Service:
         host=settings.host,
         port=settings.api_port,
         port_setting="GENOME_API_PORT",
+    )
+
+
+def _collector(settings: Settings) -> Service:
+    base = f"http://{airflow_env.reachable(settings.host)}:{settings.collector_port}"
+    return Service(
+        name="collector",
+        about="tracking API for SDKs, by itself; the API answers it, too",
+        command=(sys.executable, "-m", "genome.cli", "collector"),
+        environment={**os.environ, **settings.environment()},
+        check=http_ok(f"{base}/readyz"),
+        after=("events",),
+        url=base,
+        host=settings.host,
+        port=settings.collector_port,
+        port_setting="GENOME_COLLECTOR_PORT",
+    )
+
+
+def _consumer(settings: Settings, name: str) -> Service:
+    return Service(
+        name=name,
+        about=ABOUT[name],
+        command=(sys.executable, "-m", "genome.cli", "stream", name),
+        environment={**os.environ, **settings.environment()},
+        check=consumer_alive(settings, name),
+        after=("events", "online"),
     )

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from genome.settings import Settings
+
 Check = Callable[[datetime], Awaitable[None]]
 """Called with the instant at which the service was started."""
 
@@ -36,6 +38,33 @@ def airflow_heartbeat(health_url: str, part: str, timeout_seconds: float = 5.0) 
             raise NotReady("no heartbeat yet")
         if state.get("status") != "healthy":
             raise NotReady(f"last heartbeat at {beat}")
+
+    return check
+
+
+def consumer_alive(settings: Settings, name: str, silence_seconds: float = 10.0) -> Check:
+    """A consumer of the event stream has said that it lives: since this start, and not long ago."""
+
+    def look(started_at: datetime) -> None:
+        from redis.exceptions import RedisError
+
+        from genome.stores import valkey
+        from genome.stream import keys
+        from genome.stream.lease import store_clock
+
+        try:
+            with valkey.connect(settings, "events", start=False, socket_timeout=5.0) as client:
+                seen: Any = client.hget(keys.CONSUMERS, name)
+                now = store_clock(client)
+        except (RedisError, OSError) as error:
+            raise NotReady(f"the events store does not answer ({type(error).__name__})") from error
+        if seen is None or int(seen) < started_at.timestamp() * 1000:
+            raise NotReady("it has not begun to read yet")
+        if now - int(seen) > silence_seconds * 1000:
+            raise NotReady(f"it has said nothing for {(now - int(seen)) / 1000:.0f} s")
+
+    async def check(started_at: datetime) -> None:
+        await asyncio.to_thread(look, started_at)
 
     return check
 

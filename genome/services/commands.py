@@ -26,7 +26,10 @@ _COLOURS = {
 
 def up(
     only: Annotated[
-        str, typer.Option(help="Only these, with commas: events, online, airflow, mlflow, api, valkey.")
+        str,
+        typer.Option(
+            help="Only these, with commas: events, online, airflow, mlflow, api, valkey, collector, stream, land …"
+        ),
     ] = "",
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is ready; end with `down`.")

@@ -11,6 +11,8 @@ from tests.conftest import make_settings
 def test_names_and_groups_choose_services_in_their_starting_order() -> None:
     assert catalogue.chosen([]) == list(catalogue.NAMES)
     assert catalogue.chosen(["api", "valkey"]) == ["events", "online", "api"]
+    assert catalogue.chosen(["stream"]) == list(catalogue.CONSUMERS)
+    assert "land" in catalogue.CONSUMERS
     assert catalogue.chosen(["airflow"]) == ["airflow-api", "airflow-scheduler", "airflow-dags"]
 
 
@@ -25,6 +27,7 @@ def test_services_bind_to_the_ports_of_the_settings_and_name_the_setting(setting
         "airflow-api": (settings.airflow_port, "GENOME_AIRFLOW_PORT"),
         "mlflow": (settings.mlflow_port, "GENOME_MLFLOW_PORT"),
         "api": (settings.api_port, "GENOME_API_PORT"),
+        "collector": (settings.collector_port, "GENOME_COLLECTOR_PORT"),
     }
 
 

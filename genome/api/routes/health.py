@@ -45,8 +45,9 @@ def readyz(service: Service, request: Request) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
 def figures(request: Request, service: Service) -> Response:
-    """Requests, decisions, store faults, and the age of what is published."""
+    """Requests, decisions, the age of what is published; the ledger of events and how far its readers are."""
     metrics = request.app.state.metrics
     for group, seconds in service.publication_ages().items():
         metrics.publication_age.labels(group).set(seconds)
-    return Response(metrics.text(), media_type=CONTENT_TYPE)
+    text = metrics.text() + request.app.state.collector.metrics()
+    return Response(text, media_type=CONTENT_TYPE)
