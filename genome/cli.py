@@ -28,6 +28,8 @@ VERBS: dict[str, str] = {
     "models": "models.commands:models",
     "run": "genome.services.commands:run",
     "show": "genome.customers.commands:show",
+    "diff": "genome.customers.commands:diff",
+    "why": "genome.customers.commands:why",
     "decide": "genome.decisions.commands:decide",
     "explain": "genome.decisions.commands:explain",
     "offers": "genome.decisions.commands:offers",

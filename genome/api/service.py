@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from genome import clock
 from genome.api.log import DecisionLog, Once, StoreUnavailableError, quick_client, unavailable
 from genome.api.published import Catalogue, Published
-from genome.customers import view
+from genome.customers import history, view
 from genome.decisions import placements
 from genome.decisions.arbitration import choose
 from genome.decisions.explanation import reasons, strongest
@@ -282,6 +282,37 @@ class GenomeService:
             now=clock.now(self._settings),
             by_locus=by_locus,
         )
+
+    def past_genome(
+        self, customer_id: str, *, as_of: datetime | None, known_at: datetime | None, by_locus: int = 8
+    ) -> history.PastGenome:
+        """The genome at a time, as it was known at a time; what is left out is now.
+
+        Raises:
+            NotFoundError: nothing published holds this customer.
+        """
+        now = clock.now(self._settings)
+        return self._history(customer_id).genome(as_of or now, known_at or now, by_locus=by_locus)
+
+    def why(
+        self, customer_id: str, gene_id: str, *, as_of: datetime | None, known_at: datetime | None
+    ) -> history.Why:
+        """The interactions behind an affinity.
+
+        Raises:
+            NotFoundError: nothing published holds this customer or this gene of the customer.
+        """
+        now = clock.now(self._settings)
+        try:
+            return self._history(customer_id).why(gene_id, as_of or now, known_at or now)
+        except UsageError as error:
+            raise NotFoundError(error.what, error.remedy) from error
+
+    def _history(self, customer_id: str) -> history.History:
+        try:
+            return history.History(self._settings, self._published.catalogue(), customer_id)
+        except GenomeError as error:
+            raise NotFoundError(error.what, error.remedy) from error
 
     def find(self, identifier: str) -> list[str]:
         """Customers that an identifier stands for, from the published identity map."""

@@ -1,7 +1,9 @@
 """Features, genomes and pages of customers over HTTP."""
 
+from typing import Any
+
 import pytest
-from support.world import EPOCH, Served
+from support.world import DAY, EPOCH, NOW, Served
 
 
 def test_the_genome_comes_by_locus_with_labels_trend_and_confidence(api: Served) -> None:
@@ -145,3 +147,43 @@ def test_the_start_page_needs_no_key_and_holds_no_data(api: Served) -> None:
         page = client.get("/").text
     assert 'action="/v1/customers"' in page
     assert "household:11" not in page
+
+
+def test_a_genome_of_the_past_is_what_was_known_then(api: Served) -> None:
+    ten = (NOW - 10 * DAY).isoformat()
+    before_the_refund = (NOW - 21 * DAY).isoformat()
+    with api.client("agent") as client:
+
+        def yogurt(**asked: str) -> dict[str, Any]:
+            answer = client.get("/v1/customers/household:1/genome", params=asked)
+            assert answer.status_code == 200, answer.text
+            body = answer.json()
+            assert "genome_epoch" not in body
+            return next(each for each in body["loci"] if each["locus_id"] == "category")["genes"][0]
+
+        # Two orders were known then; of the later one all was taken back by a refund that came on day 20.
+        assert yogurt(as_of=ten, known_at=before_the_refund)["confidence"] > 1.5
+        assert yogurt(as_of=ten)["confidence"] == pytest.approx(1.0)
+        nothing = client.get("/v1/customers/household:1/genome", params={"as_of": "2016-01-01T00:00:00Z"})
+        assert nothing.json()["loci"] == []
+        assert client.get("/v1/customers/nobody/genome", params={"as_of": ten}).status_code == 404
+        assert (
+            client.get("/v1/customers/household:1/genome", params={"as_of": "2017-07-01"}).status_code == 422
+        )
+
+
+def test_an_affinity_names_the_interactions_that_it_is_made_of(api: Served) -> None:
+    with api.client("agent") as client:
+        why = client.get("/v1/customers/household:1/why", params={"gene_id": "category:YOGURT"}).json()
+        assert [(each["interaction_id"], each["takes_back"]) for each in why["contributions"]] == [
+            ("i2", None),
+            ("i3", "i2"),
+            ("i1", None),
+        ]
+        # Half a piece of evidence, one long half-life ago; what was taken back adds up to nothing.
+        assert why["affinity_character"] == pytest.approx(0.25)
+        assert why["contributions"][0]["now"] == pytest.approx(0.25)
+        assert why["by_channel"] == {"pos": pytest.approx(0.25)}
+        unknown = client.get("/v1/customers/household:1/why", params={"gene_id": "category:NONE"})
+    assert unknown.status_code == 404
+    assert "There is no gene" in unknown.text

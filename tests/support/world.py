@@ -225,6 +225,80 @@ def publish_world(settings: Settings) -> None:
             for offer_id, values in OFFERS.items()
         ],
     )
+    write(
+        "parameters",
+        "loci",
+        [
+            {
+                "locus_id": locus,
+                "locus_number": number,
+                "half_life_now_days": 28.0,
+                "half_life_character_days": 180.0,
+            }
+            for locus, number in (("category", 2), ("brand_type", 5), ("product", 8))
+        ],
+    )
+    write(
+        "parameters",
+        "genome_parameters",
+        [{"decay_anchor_at": datetime(2020, 1, 1, tzinfo=UTC), "distinctiveness_prior": 10.0}],
+    )
+    # Product 9 is yogurt of the store's own brand; it was bought 180 and 28 days ago, and then taken back.
+    write(
+        "product_dna",
+        "dim_product_dna",
+        [
+            {
+                "product_id": "9",
+                "gene_hash": gene_hash,
+                "locus_id": locus,
+                "weight": 1.0,
+                "valid_from": NOW - 400 * DAY,
+                "valid_to": None,
+            }
+            for gene_hash, locus in ((101, "category"), (202, "brand_type"), (301, "product"))
+        ],
+    )
+    write(
+        "genome_history",
+        "genome_history",
+        [
+            {
+                "source_key": "household:1",
+                "interaction_id": name,
+                "takes_back_id": takes_back,
+                "interaction_type": kind,
+                "channel": "pos",
+                "product_id": "9",
+                "evidence_at": NOW - days * DAY,
+                "available_at": NOW - known * DAY,
+                "evidence_for": towards,
+                "evidence_against": 0.0,
+                "evidence_squared": towards * abs(towards),
+                "evidence_count": count,
+            }
+            for name, takes_back, kind, days, known, towards, count in (
+                ("i1", None, "Order Completed", 180, 180, 0.5, 1),
+                ("i2", None, "Order Completed", 28, 28, 0.5, 1),
+                ("i3", "i2", "Order Refunded", 28, 20, -0.5, -1),
+            )
+        ],
+    )
+    write(
+        "genes",
+        "gene_months",
+        [
+            {
+                "gene_hash": gene_hash,
+                "locus_number": number,
+                "month_date": datetime(2017, 6, 1, tzinfo=UTC).date(),
+                "for_character": 50.0,
+                "against_character": 0.0,
+                "squares_character": 25.0,
+            }
+            for gene_hash, number in ((101, 2), (102, 2), (201, 5), (202, 5))
+        ],
+    )
     publish.publish(area)
     scores = publish.stage(settings, "scores", EPOCH)
     pq.write_table(

@@ -7,6 +7,7 @@ interactions as (
     select
         interactions.interaction_id,
         interactions.interaction_type,
+        interactions.channel,
         customers.source_number,
         interactions.session_id,
         interactions.product_id,
@@ -81,6 +82,10 @@ reversals_in_turn as (
 
 taken_back as (
     select
+        reversals.interaction_id,
+        lines.interaction_id as takes_back_id,
+        reversals.interaction_type,
+        reversals.channel,
         lines.source_number,
         lines.product_id,
         lines.evidence_at,
@@ -105,6 +110,11 @@ taken_back as (
 
 signed as (
     select
+        interaction_id,
+        -- Evidence itself takes nothing back: a null of the right type, spelled alike on every engine.
+        nullif(interaction_id, interaction_id) as takes_back_id,
+        interaction_type,
+        channel,
         source_number,
         product_id,
         evidence_at,
@@ -118,6 +128,10 @@ signed as (
     where quantity is null or quantity > 0
     union all
     select
+        interaction_id,
+        takes_back_id,
+        interaction_type,
+        channel,
         source_number,
         product_id,
         evidence_at,
@@ -133,6 +147,10 @@ signed as (
 )
 
 select
+    interaction_id,
+    takes_back_id,
+    interaction_type,
+    channel,
     source_number,
     product_id,
     evidence_at,

@@ -7,15 +7,15 @@ with version as (
 
 genes as (
     select
-        days.gene_hash,
-        max(days.locus_number) as locus_number,
-        sum(days.for_character) as for_character,
-        sum(days.against_character) as against_character,
-        sum(days.squares_character) as squares_character
-    from {{ ref('int_gene_days') }} as days
+        months.gene_hash,
+        max(months.locus_number) as locus_number,
+        sum(months.for_character) as for_character,
+        sum(months.against_character) as against_character,
+        sum(months.squares_character) as squares_character
+    from {{ ref('fct_gene_months') }} as months
     cross join version
-    where days.available_date < version.population_date
-    group by days.gene_hash
+    where months.month_date < version.population_date
+    group by months.gene_hash
 ),
 
 loci as (

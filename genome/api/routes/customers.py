@@ -6,17 +6,25 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from genome import clock
 from genome.api.log import StoreUnavailableError
 from genome.api.routes import CustomerId, Service
 from genome.api.service import NotFoundError
+from genome.customers.history import PastGenome, Why
 from genome.customers.page import SECURITY, customer_page, not_found_page
 from genome.customers.view import GenomeView
 from genome.decisions.records import Ask, Decision
 
 router = APIRouter(tags=["customers"])
+
+AsOf = Annotated[
+    AwareDatetime | None, Query(description="valid time, with an offset: what had happened before it")
+]
+KnownAt = Annotated[
+    AwareDatetime | None, Query(description="known time, with an offset: what was known before it")
+]
 
 
 class Found(BaseModel):
@@ -70,9 +78,30 @@ def page(customer_id: CustomerId, request: Request, service: Service) -> HTMLRes
 
 
 @router.get("/v1/customers/{customer_id}/genome", summary="The genome, strongest genes first")
-def genome(customer_id: CustomerId, service: Service) -> GenomeView:
-    """By locus, with labels; what is singular about this customer; traits as values and in words."""
-    return service.genome(customer_id)
+def genome(
+    customer_id: CustomerId, service: Service, as_of: AsOf = None, known_at: KnownAt = None
+) -> GenomeView | PastGenome:
+    """By locus, with labels; what is singular about this customer; traits as values and in words.
+
+    With `as_of` or `known_at`: the genes at that time, as they were known then, computed from the history.
+    """
+    if as_of is None and known_at is None:
+        return service.genome(customer_id)
+    return service.past_genome(customer_id, as_of=as_of, known_at=known_at)
+
+
+@router.get("/v1/customers/{customer_id}/why", summary="The interactions behind an affinity")
+def why(
+    customer_id: CustomerId,
+    service: Service,
+    gene_id: Annotated[
+        str, Query(min_length=3, max_length=200, description="<locus>:<allele>", examples=["category:YOGURT"])
+    ],
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Why:
+    """What is left of each piece of evidence; the pieces add up to the affinity."""
+    return service.why(customer_id, gene_id, as_of=as_of, known_at=known_at)
 
 
 @router.get("/v1/customers/{customer_id}/decisions", summary="The newest decisions about a customer")

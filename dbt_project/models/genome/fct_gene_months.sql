@@ -1,0 +1,11 @@
+{#- What everybody revealed, by the month in which it became available. A month is never changed by a later one, so
+    the population that a person was compared with at any time can be added up again. -#}
+select
+    gene_hash,
+    max(locus_number) as locus_number,
+    cast(date_trunc('month', available_date) as date) as month_date,
+    sum(for_character) as for_character,
+    sum(against_character) as against_character,
+    sum(squares_character) as squares_character
+from {{ ref('int_gene_days') }}
+group by gene_hash, date_trunc('month', available_date)
