@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "status": "genome.services.commands:status",
     "ingest": "genome.lake.commands:ingest",
     "quarantine": "genome.lake.commands:quarantine",
+    "maintain": "genome.lake.commands:maintain",
     "build": "expectations.commands:build",
     "serve-features": "feature_repo.commands:serve_features",
     "train": "models.commands:train",

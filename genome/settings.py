@@ -80,6 +80,19 @@ class Settings(BaseSettings):
         24.0, ge=0.0, description="how long the stream waits for a consumer that is away"
     )
 
+    lake_compact_mb: int = Field(
+        128, ge=1, description="files of the lake smaller than this are put together, up to this size"
+    )
+    lake_compact_files: int = Field(
+        8, ge=2, description="so many small files of one channel and month are worth putting together"
+    )
+    lake_grace_hours: float = Field(
+        6.0, ge=0.0, description="how long a file that was replaced stays for those who have begun to read it"
+    )
+    lake_retention_days: int | None = Field(
+        None, ge=1, description="interactions whose month ended longer ago leave the lake; unset: none"
+    )
+
     events_url: SecretStr | None = Field(
         None, description="redis:// URL of an events store; unset: embedded Valkey"
     )

@@ -231,8 +231,7 @@ def write_inputs(settings: Settings) -> Inputs:
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
     files.write_json(_folder(settings) / "lake_files.json", rows)
     files.write_json(_folder(settings) / "clock.json", [{"as_of": clock.now(settings).isoformat()}])
-    accepted = {channel: counts.accepted for channel, counts in interactions.counts_by_channel().items()}
-    return Inputs(_fingerprint(settings, interactions, catalog), accepted)
+    return Inputs(_fingerprint(settings, interactions, catalog), interactions.rows_by_channel())
 
 
 # dbt ---------------------------------------------------------------------------------------------------

@@ -79,6 +79,25 @@ def ingest(
         raise typer.Exit(1)
 
 
+def maintain(as_json: AsJson = False) -> None:
+    """Put small files of the lake together, apply retention, trim the stream, clear leftovers.
+
+    Readers and writers go on meanwhile. Run it as often as you like; the DAG `maintain_lake` does so hourly.
+    """
+    from genome.lake.maintain import maintain as run
+
+    done = run(load())
+
+    def human(console: Console) -> None:
+        console.print(
+            f"{done.compacted:,} small files became {done.made:,} ({done.rows:,} rows); {done.folded:,} documents "
+            f"folded; {done.retired:,} rows past their retention; {done.removed:,} files removed; "
+            f"{done.trimmed:,} entries left the stream."
+        )
+
+    report(done.summary(), as_json=as_json, human=human)
+
+
 quarantine = typer.Typer(
     help="What could not be let in: look at it, and try it again after a fix.",
     no_args_is_help=True,

@@ -165,22 +165,21 @@ class StreamBatch:
 
 @dataclass(frozen=True)
 class Compaction:
-    """Files of one channel and month that stand in for others, with the same rows.
+    """Files of one channel and month that stand in for others, with the same rows; none where they were retired.
 
     Attributes:
-        compaction_id: `compacted-…`.
+        compaction_id: `compacted-…`, or `retired-…` where rows were too old to be kept.
         kind_of: `interactions` or `identifiers`: which of a batch's files.
-        replaces: paths of the files that it stands for.
-        supersedes: earlier compactions whose files are among them.
-        made_at: by the system's clock: the old files stay for a while after it.
+        replaces: path of each file that it stands for → since when, by the system's clock. The old files stay
+            for a while after it, for those who have begun to read them.
+        supersedes: earlier documents of this kind whose part it takes over.
     """
 
     compaction_id: str
     channel: str
     kind_of: str
     files: tuple[DataFile, ...]
-    replaces: tuple[str, ...]
-    made_at: str
+    replaces: Mapping[str, str]
     supersedes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
@@ -190,11 +189,12 @@ class Compaction:
     @staticmethod
     def of(document: Mapping[str, Any]) -> "Compaction":
         """From what JSON holds."""
-        plain = {name: document[name] for name in ("compaction_id", "channel", "kind_of", "made_at")}
         return Compaction(
-            **plain,
+            compaction_id=document["compaction_id"],
+            channel=document["channel"],
+            kind_of=document["kind_of"],
             files=tuple(DataFile(**each) for each in document["files"]),
-            replaces=tuple(document["replaces"]),
+            replaces=document["replaces"],
             supersedes=tuple(document["supersedes"]),
         )
 
@@ -281,7 +281,7 @@ class Manifest:
         return sorted({entry.channel for entry in self.entries})
 
     def fingerprint(self, channel: str | None = None) -> str:
-        """A hash that changes exactly when a batch is added: folding and compacting leave it as it is."""
+        """A hash that changes exactly when rows come or go: folding and compacting leave it as it is."""
         live = {entry.batch_id for batch in self.stream for entry in batch.entries}
         names = sorted(entry.batch_id for entry in self.of(channel) if entry.batch_id not in live)
         landed: dict[str, int] = {}
@@ -289,7 +289,9 @@ class Manifest:
             for entry in batch.entries:
                 if channel in (None, entry.channel):
                     landed[entry.channel] = landed.get(entry.channel, 0) + entry.counts.accepted
-        lines = "\n".join([*names, *(f"stream {name} {rows}" for name, rows in sorted(landed.items()))])
+        retired = sorted(each.compaction_id for each in self.compactions if not each.files)
+        told = (f"stream {name} {rows}" for name, rows in sorted(landed.items()))
+        lines = "\n".join([*names, *told, *retired])
         return hashlib.sha256(f"{self.dataset}\n{lines}".encode()).hexdigest()
 
     def positions(self) -> dict[int, str]:
@@ -297,7 +299,7 @@ class Manifest:
         found: dict[int, str] = {}
         for batch in self.stream:
             for number, each in batch.ranges.items():
-                if _order(each.last) > _order(found.get(number, "0-0")):
+                if order(each.last) > order(found.get(number, "0-0")):
                     found[number] = each.last
         return found
 
@@ -322,9 +324,13 @@ class Manifest:
         """One committed batch by its name."""
         return next((entry for entry in self.entries if entry.batch_id == batch_id), None)
 
+    def rows_by_channel(self) -> dict[str, int]:
+        """How many rows a reader finds in each channel (or feed)."""
+        return {name: sum(each.rows for each in self.data_files(name).values()) for name in self.channels()}
+
     def max_received_at(self, channel: str | None = None) -> datetime | None:
         """The watermark: the newest known time of any committed row."""
-        times = [each.max_received_at for entry in self.of(channel) for each in entry.files]
+        times = [each.max_received_at for each in self.data_files(channel).values()]
         known = [datetime.fromisoformat(time) for time in times if time]
         return max(known, default=None)
 
@@ -357,7 +363,8 @@ def forget(settings: Settings, dataset: str, names: Iterable[str]) -> None:
         (folder / f"{name}.json").unlink(missing_ok=True)
 
 
-def _order(stream_id: str) -> tuple[int, int]:
+def order(stream_id: str) -> tuple[int, int]:
+    """A stream id as it sorts."""
     milliseconds, _, number = stream_id.partition("-")
     return int(milliseconds), int(number or 0)
 

@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import pytest
 from support.streaming import Stream, record, stream_settings, until
 
 from genome.lake import layout
 from genome.lake.manifest import Manifest
 from genome.settings import Settings
 from genome.stores import valkey
-
-KILLS = int(os.environ.get("GENOME_TEST_KILLS", "3"))
 
 
 def start(settings: Settings) -> subprocess.Popen[bytes]:
@@ -48,8 +47,9 @@ def _has_grown(settings: Settings, before: int) -> bool:
     return len(read(settings)) > before
 
 
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.chaos)])
 def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_an_error(
-    tmp_path: Path,
+    tmp_path: Path, kills: int
 ) -> None:
     settings = stream_settings(tmp_path / "home", stream_land_seconds=0.05, stream_land_count=400)
     stream = Stream(settings)
@@ -79,7 +79,7 @@ def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_
         until(lambda: read(settings), seconds=60)
         for each in threads:
             each.start()
-        for _ in range(KILLS):
+        for _ in range(kills):
             grown = partial(_has_grown, settings, len(read(settings)))
             until(grown, seconds=60)
             process.send_signal(signal.SIGKILL)
@@ -101,7 +101,7 @@ def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_
             process.wait(30)
         valkey.stop(settings, "events")
     assert errors == []
-    assert reads[0] > KILLS
+    assert reads[0] > kills
     ids = read(settings)
     assert len(ids) == len(set(ids)) == total
     batches = Manifest.read(settings, layout.INTERACTIONS).stream
