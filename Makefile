@@ -31,7 +31,7 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(INSTALLED) ## the whole journey on real data (DATA=complete-journey; KEEP=1 reuses the last state)
+demo: $(INSTALLED) ## the whole journey: DATA=complete-journey (real) or mall (made up, every channel); KEEP=1 reuses the state
 	@$(BIN)/genome demo --data $(DATA) $(if $(KEEP),--keep)
 
 test: $(INSTALLED) ## the whole test suite

@@ -107,6 +107,21 @@ class Settings(BaseSettings):
     )
     feast_registry_url: SecretStr | None = Field(None, description="SQLAlchemy URL; unset: SQLite under home")
 
+    training_history_days: int = Field(
+        35, ge=0, description="a campaign teaches when at least so many days of history lie before it"
+    )
+    training_validation_days: int = Field(
+        60, ge=1, description="length of each rehearsal's window, walking back from the first test campaign"
+    )
+    training_test_days: int = Field(
+        90,
+        ge=0,
+        description="campaigns that began within so many days before now are reported, decide nothing",
+    )
+    training_min_redemptions: int = Field(
+        50, ge=1, description="a rehearsal learns from, and is judged by, at least so many redeemed offers"
+    )
+
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="what the logs keep")
 
     @field_validator("home", mode="after")

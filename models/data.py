@@ -30,18 +30,6 @@ SERVICE = "next_best_offer_v1"
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-HISTORY_DAYS = 35
-"""A campaign teaches when at least so much of the customers' history lies before it."""
-
-TEST_DAYS = 90
-"""Campaigns that began within so many days before now are for reporting only."""
-
-VALIDATION_DAYS = 60
-"""The length of a rehearsal's window, walking back from the first test campaign."""
-
-FOLD_POSITIVES = 50
-"""A rehearsal learns from, and is judged by, at least so many redeemed offers."""
-
 _SPINE_ROWS = 20_000
 """Customers' rows asked of Feast at once: their lists take about 15 kB each."""
 
@@ -206,6 +194,33 @@ def _check_whole(cells: npt.NDArray[Any], shape: tuple[int, int], what: str) -> 
 
 
 @dataclass(frozen=True)
+class Windows:
+    """How campaigns are divided by time: what suits a year of history is too long for a season of it.
+
+    Attributes:
+        history_days: a campaign teaches when at least so many days of history lie before it.
+        validation_days: the length of each rehearsal's window.
+        test_days: campaigns that began within so many days before now are for reporting only.
+        min_redemptions: redeemed offers that a rehearsal needs to learn from, and to be judged by.
+    """
+
+    history_days: int
+    validation_days: int
+    test_days: int
+    min_redemptions: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Windows":
+        """As this installation sets them."""
+        return cls(
+            settings.training_history_days,
+            settings.training_validation_days,
+            settings.training_test_days,
+            settings.training_min_redemptions,
+        )
+
+
+@dataclass(frozen=True)
 class Fold:
     """One rehearsal: learn from campaigns that were over before the held-out ones began."""
 
@@ -245,7 +260,9 @@ class Split:
         }
 
 
-def split(found: Sequence[Campaign], first_order_at: "pd.Timestamp", now: "pd.Timestamp") -> Split:
+def split(
+    found: Sequence[Campaign], first_order_at: "pd.Timestamp", now: "pd.Timestamp", windows: Windows
+) -> Split:
     """Divide campaigns by time: tests are the latest, rehearsals walk back from them window by window.
 
     Raises:
@@ -253,26 +270,26 @@ def split(found: Sequence[Campaign], first_order_at: "pd.Timestamp", now: "pd.Ti
     """
     import pandas as pd
 
-    begin = first_order_at + pd.Timedelta(days=HISTORY_DAYS)
+    begin = first_order_at + pd.Timedelta(days=windows.history_days)
     known = [each for each in found if each.label_at >= begin and each.ends_at <= now]
-    test = [each for each in known if each.label_at >= now - pd.Timedelta(days=TEST_DAYS)]
+    test = [each for each in known if each.label_at >= now - pd.Timedelta(days=windows.test_days)]
     cut = min((each.label_at for each in test), default=now)
     train = [each for each in known if each.ends_at <= cut]
     folds: list[Fold] = []
     end = cut
     while any(each.label_at < end for each in train):
-        start = end - pd.Timedelta(days=VALIDATION_DAYS)
+        start = end - pd.Timedelta(days=windows.validation_days)
         held_out = [each for each in train if start <= each.label_at < end]
         first = min((each.label_at for each in held_out), default=start)
         before = [each for each in train if each.ends_at <= first]
-        if min(_positives(held_out), _positives(before)) >= FOLD_POSITIVES:
+        if min(_positives(held_out), _positives(before)) >= windows.min_redemptions:
             folds.append(Fold(tuple(before), tuple(held_out)))
         end = start
     if not folds:
         raise GenomeError(
             f"Too few campaigns to learn from and choose on: {len(found)} have ended, {len(known)} of them after "
-            f"{HISTORY_DAYS} days of history, with {_positives(known)} redeemed offers.",
-            "Ingest more history; until then the last champion serves.",
+            f"{windows.history_days} days of history, with {_positives(known)} redeemed offers.",
+            "Ingest more history (until then the last champion serves), or look at the settings training_*.",
         )
     return Split(tuple(folds), tuple(train), tuple(test))
 

@@ -48,6 +48,7 @@ class _Calibration(BaseModel):
 
     scores: tuple[float, ...]
     log_odds: tuple[float, ...]
+    slope: float = 1.0
 
 
 class Document(BaseModel):
@@ -190,6 +191,7 @@ def write(ranker: Ranker, folder: Path) -> dict[str, str]:
             "calibration": {
                 "scores": ranker.calibration.scores,
                 "log_odds": ranker.calibration.log_odds,
+                "slope": ranker.calibration.slope,
             },
         }
     )
@@ -259,7 +261,9 @@ def read(folder: Path, expected: Mapping[str, str], *, root: Path) -> Ranker:
         which=tuple(boosters["which"]),
         blend=document.blend,
         weights=document.weights,
-        calibration=Calibration(document.calibration.scores, document.calibration.log_odds),
+        calibration=Calibration(
+            document.calibration.scores, document.calibration.log_odds, document.calibration.slope
+        ),
     )
 
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,7 @@ def train(settings: Settings, *, force: bool = False, recipe: Recipe | None = No
     if earlier is not None:
         return replace(read_report(mlflow, earlier), skipped=True, seconds=time.monotonic() - began)
     found = data.campaigns(published)
-    split = data.split(found, data.first_order_at(published), _timestamp(settings))
+    split = data.split(found, data.first_order_at(published), _timestamp(settings), data.Windows.of(settings))
     prepared = _prepare(settings, published, split, recipe)
     outcome = _learn(settings, split, prepared, recipe)
     outcome.document.update(
@@ -160,6 +160,7 @@ def training_fingerprint(settings: Settings, published: Publication, recipe: Rec
         "recipe": recipe.document(),
         "columns": recipe.columns.hash,
         "now": clock.now(settings).date().isoformat(),
+        "windows": asdict(data.Windows.of(settings)),
         "lightgbm": version("lightgbm"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -243,7 +244,10 @@ def _learn(settings: Settings, split: Split, prepared: _Prepared, recipe: Recipe
         comparisons |= _compare("test", label, split.test, test)
     # The latest rehearsal is the nearest to the release: it learned from the most.
     latest = evaluate.labels_of(split.folds[0].held_out, "redeemed")
-    calibrations = {name: calibrate.fit(latest, held[0][name]) for name in _CAN_SERVE}
+    calibrations = {
+        name: calibrate.fit(latest, held[0][name], in_log_odds=final[name].kind == "boosted")
+        for name in _CAN_SERVE
+    }
     redeemed = evaluate.labels_of(split.validation, "redeemed")
     best = max(
         (baselines.LINEAR, baselines.PLAIN),

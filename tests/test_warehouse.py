@@ -8,12 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from dbt.adapters.duckdb import environments
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from jinja2 import Template
 from support import built
 
 from genome import warehouse
 from genome.errors import GenomeError
 from genome.lake import publish
-from genome.settings import Settings
+from genome.settings import PROJECT_ROOT, Settings
 
 
 @pytest.fixture(scope="session")
@@ -165,3 +169,27 @@ def test_a_damaged_warehouse_is_rebuilt_from_the_lake(world: Settings, tmp_path:
     assert {node.name: node.rows for node in report.of("model")}["dim_customers"] == built.HOUSEHOLDS
     assert len(seen) == len(report.nodes)
     assert len(report.of("unit_test")) >= 10
+
+
+def test_a_build_that_spills_to_disk_goes_on(tmp_path: Path) -> None:
+    text = (PROJECT_ROOT / "dbt_project" / "profiles.yml").read_text()
+    given = {"GENOME_HOME": str(tmp_path), "GENOME_MEMORY_LIMIT": "60MB"}
+    profile = yaml.safe_load(
+        Template(text).render(env_var=lambda name, default=None: given.get(name, default))
+    )
+    output = profile["genome"]["outputs"]["duckdb"]
+    del output["type"]
+    output |= {"schema": "main", "threads": int(output["threads"])}
+    environment = environments.create(
+        DuckDBCredentials.from_dict(DuckDBCredentials.__pre_deserialize__(output))
+    )
+    (tmp_path / "dbt").mkdir()
+    try:
+        first = environment.handle().cursor()
+        first.execute("create temp table wide as select i, md5(i::varchar) from range(2000000) as s(i)")
+        assert (tmp_path / "dbt" / "spill").is_dir()
+        # Every dbt node opens a cursor of its own, and says the profile's settings to it.
+        second = environment.handle().cursor()
+        assert second.execute("select current_setting('preserve_insertion_order')").fetchall() == [(False,)]
+    finally:
+        environment.close()

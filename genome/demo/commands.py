@@ -1,28 +1,34 @@
-"""`genome demo`: the whole journey on real data, and what came of it."""
+"""`genome demo`: the whole journey on a retailer's data, and what came of it."""
 
 from typing import Annotated, Any
 
 import typer
 
 from genome.console import AsJson, err, out, report
-from genome.errors import UsageError
-
-DATA_SETS = ("complete-journey",)
 
 
 def demo(
-    data: Annotated[str, typer.Option(help="Which data to take through the journey: complete-journey.")] = (
-        "complete-journey"
-    ),
+    data: Annotated[
+        str, typer.Option(help="Whose files to take through the journey: complete-journey or mall.")
+    ] = "complete-journey",
     keep: Annotated[
         bool, typer.Option("--keep", help="Reuse the last state: what has not changed is not done again.")
     ] = False,
-    households: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N households, for a quick look.")
+    customers: Annotated[
+        int | None,
+        typer.Option(
+            "--customers",
+            "--households",
+            min=1,
+            help="Only so many customers, for a quick look (of the mall: 20 or more).",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take one year of a real grocer through the whole journey, and show what came of it.
+    """Take a retailer through the whole journey, and show what came of it.
+
+    Of **complete-journey**, one year of a real grocer; of **mall**, half a year of a made-up shopping mall in all
+    twelve channels and five feeds (docs/simulator.md).
 
     Files → lake → genome → gate → features → model → scores → decisions, each step run by its Airflow DAG.
     Everything is written under GENOME_HOME (default `.genome`), which the demo makes anew unless `--keep`.
@@ -30,20 +36,22 @@ def demo(
     import time
 
     from genome.demo import journey
+    from genome.demo.data import data_set
     from genome.demo.report import JourneyReport, look, render
 
-    if data not in DATA_SETS:
-        raise UsageError(f"--data {data} is not known.", f"There is: {', '.join(DATA_SETS)}.")
+    chosen = data_set(data)
     began = time.monotonic()
-    settings = journey.prepare_home(keep=keep)
+    settings = journey.prepare_home(chosen, keep=keep)
     with _Progress(quiet=as_json) as progress:
         progress.begin("(the retailer)", "export_files")
-        exported = journey.write_inbox(settings, households)
+        exported, settings = journey.write_inbox(chosen, settings, customers)
         progress.done(exported.task_id, exported.seconds, exported.peak_rss_mb)
         steps = [exported, *journey.run_dags(settings, progress.watch)]
         progress.begin("(you)", "look")
-        looked = look(settings)
+        looked = look(settings, exported.summary, kept=keep)
     result = JourneyReport(
+        data=chosen.name,
+        title=chosen.title,
         home=str(settings.home),
         seconds=round(time.monotonic() - began, 1),
         steps=[step.document() for step in steps],

@@ -1,4 +1,4 @@
-"""The whole journey, from the retailer's files to decisions, with a progress display.
+"""The whole journey, from a retailer's files to decisions, with a progress display.
 
 The DAGs run as Airflow runs them, headless (`dags.headless`), in a process of their own; this one watches.
 """
@@ -7,21 +7,18 @@ import json
 import resource
 import shutil
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from genome.demo.data import DataSet
 from genome.errors import UsageError
 from genome.settings import OWN_FILE, Settings, load
 
 MARK = ".demo"
 """A file that says: this home was made by the demo, and the demo may remove it."""
-
-# The last second of 2017 in New York, where the grocer's stores are.
-COMPLETE_JOURNEY_NOW = datetime(2018, 1, 1, 4, 59, 59, tzinfo=UTC)
-COMPLETE_JOURNEY_TIMEZONE = "America/New_York"
 
 
 @dataclass
@@ -39,11 +36,11 @@ class Step:
         return dict(self.__dict__)
 
 
-def prepare_home(*, keep: bool) -> Settings:
-    """An empty home with the demo's clock, or with `keep` the last one.
+def prepare_home(data: DataSet, *, keep: bool) -> Settings:
+    """An empty home, or with `keep` the last one, which must have been made for the same data.
 
     Raises:
-        UsageError: when the folder holds something that the demo did not make.
+        UsageError: when the folder holds something that the demo did not make, or made for other data.
     """
     settings = load()
     home = settings.home
@@ -53,31 +50,43 @@ def prepare_home(*, keep: bool) -> Settings:
             f"{home} was not made by the demo, so the demo will not touch it.",
             "Set GENOME_HOME to another folder, or remove this one yourself.",
         )
+    if mark.exists() and keep and (made_for := mark.read_text().split("\n")[0]) != data.name:
+        raise UsageError(
+            f"{home} holds the demo of {made_for}, not of {data.name}.",
+            "Run without --keep to begin anew, or set GENOME_HOME to another folder.",
+        )
     if mark.exists() and not keep:
         from genome.stores import valkey
 
         valkey.stop(settings)
         shutil.rmtree(home)
     home.mkdir(parents=True, exist_ok=True)
-    mark.write_text("Made by `genome demo`; it removes this folder when it runs again without --keep.\n")
-    (home / OWN_FILE).write_text(
-        "# The demo's own settings: its data ends in 2017, so its clock stands there.\n"
-        f'now = "{COMPLETE_JOURNEY_NOW.isoformat()}"\n'
-        f'business_timezone = "{COMPLETE_JOURNEY_TIMEZONE}"\n'
+    mark.write_text(
+        f"{data.name}\nMade by `genome demo`; it removes this folder when it runs again without --keep.\n"
     )
-    # Said aloud too: a GENOME_NOW of the person's own would put the data in the far past.
-    return load(now=COMPLETE_JOURNEY_NOW, business_timezone=COMPLETE_JOURNEY_TIMEZONE)
+    return settings
 
 
-def write_inbox(settings: Settings, households: int | None) -> Step:
-    """Play the retailer's export jobs: put the files of a year into the inbox."""
-    from genome.demo.complete_journey import write_inbox as write
+def write_inbox(data: DataSet, settings: Settings, people: int | None) -> tuple[Step, Settings]:
+    """Play the retailer's export jobs; with the clock and the settings that go with the data.
 
+    Args:
+        data: whose files.
+        settings: where the inbox is.
+        people: only so many customers, for a quick look.
+    """
     began = time.monotonic()
-    written = write(settings, households=households)
+    exported = data.export(settings, people)
     seconds = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Step("(the retailer)", "export_files", round(seconds, 3), round(peak, 1), written.summary())
+    step = Step("(the retailer)", "export_files", round(seconds, 3), round(peak, 1), exported.summary)
+    own = data.settings_file.read_text() + "".join(
+        f'{name} = "{value}"\n' for name, value in exported.settings.items()
+    )
+    (settings.home / OWN_FILE).write_text(own)
+    # The clock is said aloud too: a GENOME_NOW of the person's own would put the data in the far past.
+    said = tomllib.loads(own)
+    return step, load(now=said["now"], business_timezone=said["business_timezone"])
 
 
 def run_dags(settings: Settings, watch: Callable[[dict[str, Any]], None]) -> list[Step]:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.table import Table
 
+from genome.demo.data import data_set
 from genome.settings import Settings
 
 PEOPLE = (0.999, 0.97, 0.25)
@@ -17,6 +18,8 @@ class JourneyReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    data: str = Field(description="whose files, as --data takes it")
+    title: str
     home: str
     seconds: float
     steps: list[dict[str, Any]]
@@ -32,16 +35,28 @@ class JourneyReport(BaseModel):
         return dict(found[-1]["summary"]) if found else {}
 
 
-def look(settings: Settings) -> dict[str, Any]:
-    """Read back what the journey made: the ledger of each hop, the published tables, and three people."""
-    return {"ledger": ledger(settings), "published": published(settings), "people": people(settings)}
+def look(settings: Settings, exported: dict[str, Any], *, kept: bool = False) -> dict[str, Any]:
+    """Read back what the journey made: the ledger of each hop, the published tables, and three people.
+
+    Args:
+        settings: where it is.
+        exported: what the retailer said of its files.
+        kept: the home is an earlier run's, so that files of others may lie beside the retailer's.
+    """
+    return {
+        "ledger": ledger(settings, exported, kept=kept),
+        "published": published(settings),
+        "people": people(settings),
+    }
 
 
-def ledger(settings: Settings) -> list[dict[str, Any]]:
+def ledger(settings: Settings, exported: dict[str, Any], *, kept: bool = False) -> list[dict[str, Any]]:
     """Rows by channel and hop, and whether each hop holds exactly what the one before handed on.
 
-    `interactions` and `redelivered` are what the published build made of the channel's accepted rows (None
-    for the feeds, which are no interactions).
+    The first hop is the retailer's own word: rows written and, where it says so, how many of them it doubled or
+    broke on purpose. They must be the lake's duplicates and its quarantine, to the row. `interactions`
+    and `redelivered` are what the published build made of the channel's accepted rows (None for the feeds, which
+    are no interactions).
     """
     from genome.lake import publish
     from genome.lake.manifest import Manifest
@@ -52,7 +67,14 @@ def ledger(settings: Settings) -> list[dict[str, Any]]:
     for dataset in ("interactions", "catalog"):
         for channel, counts in Manifest.read(settings, dataset).counts_by_channel().items():
             hop = built.get(channel) if dataset == "interactions" else None
-            is_reconciled = counts.balanced
+            written = exported["rows"].get(channel, 0)
+            planted = exported.get("planted", {}).get(channel, {})
+            as_written = (
+                counts.received == written
+                and counts.duplicate == planted.get("doubled", 0)
+                and counts.quarantined == planted.get("broken", 0)
+            )
+            is_reconciled = counts.balanced and (as_written or (kept and counts.received > written))
             if dataset == "interactions":
                 is_reconciled = (
                     is_reconciled
@@ -63,6 +85,7 @@ def ledger(settings: Settings) -> list[dict[str, Any]]:
                 {
                     "channel": channel,
                     "dataset": dataset,
+                    "written": written,
                     "received": counts.received,
                     "accepted": counts.accepted,
                     "quarantined": counts.quarantined,
@@ -91,26 +114,29 @@ def published(settings: Settings) -> list[dict[str, Any]]:
 
 
 def people(settings: Settings) -> list[dict[str, Any]]:
-    """Three customers, from the likeliest to take an offer to one who rather would not."""
+    """Three customers who have bought, from the likeliest to take an offer to one who rather would not."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from genome.api.service import open_service
     from genome.decisions.records import Ask
     from genome.lake import publish
 
-    publication = publish.current(settings, "scores")
-    if publication is None:
+    features, publication = publish.current(settings, "genome"), publish.current(settings, "scores")
+    if features is None or publication is None:
         return []
+    traits = pq.read_table(features.path("feat_customer_traits"), columns=["customer_id", "order_count"])
+    buyers = set(traits.filter(pc.greater(traits["order_count"], 0))["customer_id"].to_pylist())
     table = pq.read_table(publication.path("feat_customer_offer_scores"), columns=["customer_id", "scores"])
     best = sorted(
-        (
-            (scores[0], customer)
-            for customer, scores in zip(
-                table["customer_id"].to_pylist(), table["scores"].to_pylist(), strict=True
-            )
-            if scores
-        ),
+        (scores[0], customer)
+        for customer, scores in zip(
+            table["customer_id"].to_pylist(), table["scores"].to_pylist(), strict=True
+        )
+        if scores and customer in buyers
     )
+    if not best:
+        return []
     chosen = dict.fromkeys(best[round(quantile * (len(best) - 1))][1] for quantile in PEOPLE)
     service = open_service(settings)
     try:
@@ -129,6 +155,7 @@ def people(settings: Settings) -> list[dict[str, Any]]:
 
 def render(console: Console, settings: Settings, result: JourneyReport) -> None:
     """The report, for people."""
+    console.print(f"[bold]{result.title[0].upper()}{result.title[1:]}[/]")
     console.rule("[bold]What was built")
     _render_ledger(console, result)
     console.rule("[bold]The gate")
@@ -154,8 +181,8 @@ def _render_ledger(console: Console, result: JourneyReport) -> None:
         table.add_row(row["channel"], *counts, "[green]=[/]" if row["is_reconciled"] else "[red]≠[/]")
     console.print(table)
     console.print(
-        "received = accepted + quarantined + duplicate; accepted = built (dbt's interactions) + again "
-        "(delivered before).",
+        "received = written by the retailer = accepted + quarantined + duplicate; accepted = built (dbt's "
+        "interactions) + again (delivered before).",
         style="dim",
     )
     wrong = [row["channel"] for row in result.ledger if not row["is_reconciled"]]
@@ -199,11 +226,11 @@ def _render_model(console: Console, result: JourneyReport) -> None:
                 table.add_row("  an independent script", *cells, style="dim")
         console.print(table)
         console.print()
-    console.print(
-        "An independent script ranked the same pairs (see docs/model-quality.md). The champion is decided on "
-        "validation; test windows decide nothing.",
-        style="dim",
-    )
+    if any(row["published"] for rows in (trained.get("figures") or {}).values() for row in rows):
+        console.print(
+            "An independent script ranked the same pairs (see docs/model-quality.md).", style="dim", end=" "
+        )
+    console.print("The champion is decided on validation; test windows decide nothing.", style="dim")
     if decided:
         console.print(
             f"Champion: version {decided['champion']} ({decided['ranker']}). {decided['reason']}",
@@ -249,7 +276,9 @@ def _render_next(console: Console, settings: Settings, result: JourneyReport) ->
     for line, what in (
         (f"genome show {who}", "the genome of one customer"),
         (f"genome decide {who} --placement homepage", "the next best offer, or silence, and why"),
+        ("genome quarantine list", "rows that no contract takes, with the reason"),
         ("genome models list", "versions, and who is champion"),
+        *((line.format(home=settings.home), what) for line, what in data_set(result.data).further),
         ("genome up", "Airflow, MLflow, the API: one table of addresses"),
     ):
         console.print(f"  .venv/bin/{line}", highlight=False, markup=False, soft_wrap=True)

@@ -212,6 +212,12 @@ class Channels(Group):
     outage_start: int = Field(12, ge=1, description="days before the end on which it fails")
     outage_days: int = Field(2, ge=0, description="for so many days")
     duplicates: float = Field(0.01, ge=0, le=0.5, description="rows of web, app and location sent twice")
+    broken: float = Field(
+        0.002,
+        ge=0,
+        le=0.5,
+        description="rows of SMS and push, surveys and social that come without a readable time",
+    )
     beacon_loss: float = Field(0.12, ge=0, le=1, description="pings that never arrive")
     beacon_jitter: float = Field(4.0, ge=0, description="spread of a ping's time, seconds")
     skewed_clocks: float = Field(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Mall(BaseModel):
     rows: dict[str, int]
     undelivered: dict[str, int]
     live: dict[str, int]
+    doubled: dict[str, int]
+    broken: dict[str, int]
     files: int
     bytes: int
     fingerprint: str
@@ -73,6 +76,8 @@ class BlockResult:
     files: list[Written]
     undelivered: dict[str, int]
     live: dict[str, int]
+    doubled: dict[str, int]
+    broken: dict[str, int]
 
 
 def simulate(parameters: Parameters, seed: int, out: Path, progress: Progress | None = None) -> Mall:
@@ -89,16 +94,18 @@ def simulate(parameters: Parameters, seed: int, out: Path, progress: Progress | 
     days, world = _surroundings(parameters.model_dump_json(), seed)
     files = feeds.emit(parameters, world, days, out)
     total = -(-run.customers // run.block)
-    undelivered: dict[str, int] = {}
-    live: dict[str, int] = {}
+    undelivered: Counter[str] = Counter()
+    live: Counter[str] = Counter()
+    doubled: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
     done = 0
     work = [(parameters.model_dump_json(), seed, number, str(out)) for number in range(total)]
     for result in _blocks(work, run.workers if run.customers > IN_PROCESS else 1):
         files += result.files
-        for key, missing in result.undelivered.items():
-            undelivered[key] = undelivered.get(key, 0) + missing
-        for channel, kept in result.live.items():
-            live[channel] = live.get(channel, 0) + kept
+        undelivered.update(result.undelivered)
+        live.update(result.live)
+        doubled.update(result.doubled)
+        broken.update(result.broken)
         done += result.people
         if progress:
             progress(done, run.customers)
@@ -120,6 +127,8 @@ def simulate(parameters: Parameters, seed: int, out: Path, progress: Progress | 
         rows=dict(sorted(rows.items())),
         undelivered=dict(sorted(undelivered.items())),
         live=dict(sorted(live.items())),
+        doubled=dict(sorted(doubled.items())),
+        broken=dict(sorted(broken.items())),
         files=len(files),
         bytes=sum(file.bytes for file in files),
         fingerprint=digest,
@@ -139,8 +148,7 @@ def scene_of(parameters: Parameters, seed: int, block: int, out: Path) -> Scene:
     history = behaviour.live(parameters, world, days, crowd, seed, block)
     bought = purchases.buy(parameters, world, days, crowd, history, seed, block)
     known = identity.build(parameters, days, crowd, seed, block)
-    live_from = int(days.midnight[max(0, run.days - run.live_days)]) if run.live_days else None
-    sink = Sink(out, f"part-{block:04d}", days, live_from=live_from)
+    sink = Sink.of_block(out, parameters, days, seed, block)
     return Scene(parameters, world, days, crowd, known, history, bought, seed, block, sink)
 
 
@@ -158,7 +166,10 @@ def _block(work: tuple[str, int, int, str]) -> BlockResult:
     for channel in (store, online, contacts, records, voice):
         channel.emit(scene)
     truth.write(scene, Path(out))
-    return BlockResult(number, scene.people.count, scene.sink.files, scene.sink.undelivered, scene.sink.live)
+    sink = scene.sink
+    return BlockResult(
+        number, scene.people.count, sink.files, sink.undelivered, sink.live, sink.doubled, sink.broken
+    )
 
 
 def _blocks(work: list[tuple[str, int, int, str]], workers: int) -> Any:

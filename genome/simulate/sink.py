@@ -14,9 +14,16 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from genome.simulate.calendar import Calendar
+from genome.simulate.parameters import Parameters
+from genome.simulate.randomness import Chance
 from genome.simulate.tables import LIVE, STREAMS, TYPES, Stream
 
 LIVE_FOLDER = "live"
+BREAKABLE = ("sms_push/events", "survey/answers", "social/events")
+"""Streams of text some of whose rows their source breaks."""
+UNREADABLE = "0000-00-00 00:00:00"
+"""What a broken row says of its time, as a database that knows no NULL writes it."""
+_BROKEN = "is_broken"
 
 Values: TypeAlias = Any
 """An Arrow or NumPy array, one text for all rows, or None for nulls."""
@@ -46,6 +53,22 @@ class Sink:
     """Rows of live channels that arrive from this instant on are kept for a collector."""
     live: dict[str, int] = field(default_factory=dict)
     """How many those are, by channel."""
+    broken_share: float = 0.0
+    chance: Chance | None = None
+    """Of what breaks; None where nothing does."""
+    doubled: dict[str, int] = field(default_factory=dict)
+    """Rows of the files that say again what another row says, by stream: a ledger must find them."""
+    broken: dict[str, int] = field(default_factory=dict)
+    """Rows of the files without a readable time, by stream: a contract must set them aside."""
+
+    @classmethod
+    def of_block(cls, root: Path, parameters: Parameters, days: Calendar, seed: int, block: int) -> "Sink":
+        """The sink of one block of people."""
+        run = parameters.run
+        live_from = int(days.midnight[max(0, run.days - run.live_days)]) if run.live_days else None
+        broken = parameters.channels.broken
+        chance = Chance(seed, block + 1)
+        return cls(root, f"part-{block:04d}", days, live_from=live_from, broken_share=broken, chance=chance)
 
     def write(self, key: str, count: int, columns: dict[str, Values]) -> None:
         """Write rows of a stream.
@@ -69,11 +92,24 @@ class Sink:
                 table = table.filter(pa.array(arrived))
             if stream.channel in LIVE and self.live_from is not None:
                 table = self._kept_for_live(table, stream)
+        if stream.message_id:
+            self._count(
+                self.doubled, key, table.num_rows - pc.count_distinct(table[stream.message_id]).as_py()
+            )
+        if key in BREAKABLE and self.chance is not None:
+            breaks = self.chance.stream(f"broken {key}").random(table.num_rows) < self.broken_share
+            self._count(self.broken, key, int(breaks.sum()))
+            table = table.append_column(_BROKEN, pa.array(breaks))
         for month, rows in self._months(table, stream):
             folder = self.root / "inbox" / stream.channel
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{stream.name}-{month}-{self.part}.{stream.format}"
-            self.files.append(save(rows, path, stream.format, self.root))
+            self.files.append(save(_as_sent(rows, stream), path, stream.format, self.root))
+
+    @staticmethod
+    def _count(counts: dict[str, int], key: str, rows: int) -> None:
+        if rows:
+            counts[key] = counts.get(key, 0) + rows
 
     def _kept_for_live(self, table: pa.Table, stream: Stream) -> pa.Table:
         later = table["received_at"].cast(pa.int64()).to_numpy() >= self.live_from
@@ -126,6 +162,16 @@ def save(table: pa.Table, path: Path, format_: str, root: Path) -> Written:
         while piece := file.read(1 << 22):
             digest.update(piece)
     return Written(str(path.relative_to(root)), table.num_rows, path.stat().st_size, digest.hexdigest())
+
+
+def _as_sent(rows: pa.Table, stream: Stream) -> pa.Table:
+    """The rows as their source writes them: broken ones lose their time."""
+    if _BROKEN not in rows.column_names:
+        return rows
+    breaks = rows[_BROKEN]
+    texts = _texts(rows.drop_columns([_BROKEN]))
+    times = pc.if_else(breaks, UNREADABLE, texts[stream.time])
+    return texts.set_column(texts.column_names.index(stream.time), stream.time, times)
 
 
 def _array(values: Values, kind: str, count: int) -> pa.Array:

@@ -24,6 +24,7 @@ class Stream:
         format: parquet, csv or jsonl, with .gz or .zst.
         time: the column by which rows are sorted and assigned to months.
         columns: name → type, in the file's order.
+        message_id: the column by which a row that is sent twice is known; empty where none is.
     """
 
     channel: str
@@ -31,6 +32,7 @@ class Stream:
     format: str
     time: str
     columns: dict[str, str]
+    message_id: str = ""
 
     @property
     def key(self) -> str:
@@ -63,11 +65,11 @@ STREAMS = {
         Stream("web", "events", "jsonl.zst", "timestamp", _columns(
             "event_id event timestamp:instant sent_at:instant received_at:instant anonymous_id user_id "
             "session_id seller_id product_id query order_id quantity:int price:float amount:float "
-            "currency offer_id referrer page ip_country rating:int text")),
+            "currency offer_id referrer page ip_country rating:int text"), "event_id"),
         Stream("app", "events", "parquet", "occurred_at", _columns(
             "event_id event occurred_at:instant sent_at:instant received_at:instant device_id user_id "
             "session_id seller_id product_id query order_id quantity:int price:float amount:float "
-            "currency offer_id os timezone")),
+            "currency offer_id os timezone"), "event_id"),
         Stream("email", "events", "csv.gz", "occurred_at", _columns(
             "event_id event occurred_at:instant received_at:instant email message_id campaign_id "
             "offer_id seller_id url")),
@@ -98,7 +100,7 @@ STREAMS = {
             "product_id text")),
         Stream("location", "pings", "csv.gz", "occurred_at", _columns(
             "ping_id event occurred_at:instant received_at:instant device_id wifi_hash beacon_id "
-            "store_id dwell_seconds:int seller_id")),
+            "store_id dwell_seconds:int seller_id"), "ping_id"),
         Stream("service", "messages", "jsonl", "sent_at", _columns(
             "message_id ticket_id event sent_at:instant received_at:instant contact_id email phone "
             "medium author is_complaint:bool seller_id product_id transaction_id text")),

@@ -55,6 +55,20 @@ def test_beyond_the_knots_log_odds_run_on_with_slope_one() -> None:
     assert np.log(p / (1 - p)) == pytest.approx([-5.0, -4.0, -2.5, -1.0, 1.0])
 
 
+def test_a_score_in_other_units_than_log_odds_runs_on_as_steeply_as_it_did() -> None:
+    labels, scores, _ = world()
+    # Days, of which ten mean what one of the score meant: log-odds rise by 0.2 for each.
+    fitted = calibrate.fit(labels, 10 * scores, in_log_odds=False)
+    assert fitted.slope == pytest.approx(0.2, rel=0.05)
+    assert calibrate.fit(labels, 10 * scores).slope == 1.0
+    beyond = fitted.probabilities(np.array([fitted.scores[-1] + 10.0]))
+    assert np.log(beyond / (1 - beyond)) == pytest.approx([fitted.log_odds[-1] + 10 * fitted.slope])
+    # What says nothing of the label promises nothing beyond what was seen.
+    noise = np.random.default_rng(9).normal(size=len(labels)) * 100
+    far = calibrate.fit(labels, noise, in_log_odds=False).probabilities(np.array([1_000.0]))
+    assert far == pytest.approx([labels.mean()], rel=0.5)
+
+
 @pytest.mark.parametrize(
     ("scores", "log_odds"),
     [((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0), (1.0, 1.0)), ((), ()), ((0.0, float("nan")), (0.0, 1.0))],

@@ -39,6 +39,7 @@ DEMO = [
 ]
 NOW = pd.Timestamp("2018-01-01T04:59:59Z")
 HISTORY = pd.Timestamp("2017-01-01T12:00:00Z")
+WINDOWS = data.Windows(history_days=35, validation_days=60, test_days=90, min_redemptions=50)
 
 
 def campaign(name: str, first: str, last: str, positives: int) -> Campaign:
@@ -54,7 +55,7 @@ def demo() -> list[Campaign]:
 
 
 def test_the_demos_campaigns_fall_apart_as_the_published_protocol_says() -> None:
-    found = data.split(demo(), HISTORY, NOW).document()
+    found = data.split(demo(), HISTORY, NOW, WINDOWS).document()
     assert found["test"] == ["16", "17", "18", "19"]
     assert found["train"] == ["27", *(str(number) for number in range(1, 14))]
     assert found["folds"][0] == {
@@ -66,21 +67,21 @@ def test_the_demos_campaigns_fall_apart_as_the_published_protocol_says() -> None
 
 
 def test_whatever_teaches_was_over_before_what_it_is_judged_by_began() -> None:
-    split = data.split(demo(), HISTORY, NOW)
+    split = data.split(demo(), HISTORY, NOW, WINDOWS)
     assert len(split.folds) == 2
     for train, judged in [*((fold.train, fold.held_out) for fold in split.folds), (split.train, split.test)]:
         assert max(each.ends_at for each in train) <= min(each.label_at for each in judged)
 
 
 def test_a_campaign_that_has_not_ended_or_came_before_history_is_left_out() -> None:
-    early = data.split(demo(), HISTORY, pd.Timestamp("2017-12-20T05:00:00Z"))
+    early = data.split(demo(), HISTORY, pd.Timestamp("2017-12-20T05:00:00Z"), WINDOWS)
     assert "18" not in early.document()["test"]
     used = {each.campaign_id for each in (*early.train, *early.test)}
     assert not used & {"24", "25", "26"}
 
 
 def test_without_campaigns_in_the_last_months_there_is_no_test_and_training_goes_on() -> None:
-    split = data.split(demo()[:17], HISTORY, pd.Timestamp("2018-06-01T04:00:00Z"))
+    split = data.split(demo()[:17], HISTORY, pd.Timestamp("2018-06-01T04:00:00Z"), WINDOWS)
     assert split.test == ()
     assert split.train[-1].campaign_id == "13"
     assert split.folds[0].held_out[-1].campaign_id == "13"
@@ -90,7 +91,25 @@ def test_too_few_campaigns_are_an_error_that_says_what_there_is() -> None:
     with pytest.raises(
         GenomeError, match=r"Too few campaigns .*: 5 have ended, 2 of them .* with 65 redeemed offers"
     ):
-        data.split(demo()[:5], HISTORY, NOW)
+        data.split(demo()[:5], HISTORY, NOW, WINDOWS)
+
+
+def test_the_settings_default_to_the_windows_of_the_published_protocol(settings: Settings) -> None:
+    assert data.Windows.of(settings) == WINDOWS
+
+
+def test_a_season_of_campaigns_is_divided_by_shorter_windows() -> None:
+    season = [
+        campaign("1", "2024-10-05", "2024-11-01", 30),
+        campaign("2", "2024-10-15", "2024-11-11", 30),
+        campaign("3", "2024-11-04", "2024-12-01", 20),
+        campaign("4", "2024-12-08", "2024-12-30", 5),
+    ]
+    first, now = pd.Timestamp("2024-09-28T15:00:00Z"), pd.Timestamp("2025-01-01T05:00:00Z")
+    with pytest.raises(GenomeError, match="Too few campaigns"):
+        data.split(season, first, now, WINDOWS)
+    short = data.split(season, first, now, data.Windows(5, 40, 28, 20)).document()
+    assert short == {"folds": [{"train": ["1"], "held_out": ["3"]}], "train": ["1", "2", "3"], "test": ["4"]}
 
 
 def published(settings: Settings, changed: dict[str, pa.Table] | None = None) -> data.Publication:

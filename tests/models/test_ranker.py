@@ -34,7 +34,7 @@ def boosted() -> Ranker:
         who=(booster(1, NAMES), booster(2, NAMES)),
         which=(booster(3, NAMES[:2]),),
         blend=0.7,
-        calibration=Calibration((-4.0, 0.5), (-6.0, -1.0)),
+        calibration=Calibration((-4.0, 0.5), (-6.0, -1.0), 0.5),
     )
 
 

@@ -217,12 +217,12 @@ select
     spine.valid_at,
     spine.valid_at as known_at,
 
-    -- instants
-    order_traits.first_order_at,
-    order_traits.last_order_at,
-    order_traits.last_coupon_order_at,
-    other_traits.last_campaign_at,
-    other_traits.last_redemption_at,
+    -- instants, to the second: the online store keeps no fractions
+    date_trunc('second', order_traits.first_order_at) as first_order_at,
+    date_trunc('second', order_traits.last_order_at) as last_order_at,
+    date_trunc('second', order_traits.last_coupon_order_at) as last_coupon_order_at,
+    date_trunc('second', other_traits.last_campaign_at) as last_campaign_at,
+    date_trunc('second', other_traits.last_redemption_at) as last_redemption_at,
 
     -- frequency and money
     coalesce(order_traits.order_count, 0) as order_count,
