@@ -36,7 +36,11 @@ def make(
     ] = None,
     rate: Annotated[float, typer.Option(help="Events a second for --live.")] = 500.0,
     write_key: Annotated[
-        str, typer.Option(help="The collector's write key.", envvar="GENOME_WRITE_KEY")
+        str,
+        typer.Option(
+            help="The collector's write key, or one for each channel: web=KEY,app=KEY,location=KEY.",
+            envvar="GENOME_WRITE_KEY",
+        ),
     ] = "mall",
     live_days: Annotated[
         int | None,
@@ -61,7 +65,7 @@ def make(
     if live:
         from genome.simulate.live import LiveOptions, send
 
-        options = LiveOptions(url=live, write_key=write_key, rate=rate, seed=seed)
+        options = LiveOptions(url=live, rate=rate, seed=seed, **_keys(write_key))
         with _progress() as bar:
             task = bar.add_task("events", total=None)
             sent = send(out, options, lambda done, total: bar.update(task, completed=done, total=total))
@@ -131,7 +135,11 @@ def live(
     url: Annotated[str, typer.Argument(help="The collector's address.")],
     rate: Annotated[float, typer.Option(help="Events a second.")] = 500.0,
     write_key: Annotated[
-        str, typer.Option(help="The collector's write key.", envvar="GENOME_WRITE_KEY")
+        str,
+        typer.Option(
+            help="The collector's write key, or one for each channel: web=KEY,app=KEY,location=KEY.",
+            envvar="GENOME_WRITE_KEY",
+        ),
     ] = "mall",
     limit: Annotated[int | None, typer.Option(help="Stop after so many events.")] = None,
     seed: Annotated[int, typer.Option(help="Of the disorder.")] = 1,
@@ -140,7 +148,7 @@ def live(
     """Send a mall's live channels to a collector, in disorder, and say exactly what was sent."""
     from genome.simulate.live import LiveOptions, send
 
-    options = LiveOptions(url=url, write_key=write_key, rate=rate, limit=limit, seed=seed)
+    options = LiveOptions(url=url, rate=rate, limit=limit, seed=seed, **_keys(write_key))
     with _progress() as bar:
         task = bar.add_task("events", total=None)
         sent = send(folder, options, lambda done, total: bar.update(task, completed=done, total=total))
@@ -148,11 +156,30 @@ def live(
     report(plain, as_json=as_json, human=lambda console: _show_live(console, plain))
 
 
+def _keys(said: str) -> dict[str, Any]:
+    """One write key, or one for each channel."""
+    if "=" not in said:
+        return {"write_key": said}
+    from genome.simulate.tables import LIVE
+
+    pairs = [each.partition("=") for each in said.split(",")]
+    wrong = [channel for channel, _, _ in pairs if channel not in LIVE]
+    if wrong:
+        raise UsageError(f"--write-key names '{wrong[0]}'.", f"Live channels are {', '.join(LIVE)}.")
+    return {"write_keys": {channel: key for channel, _, key in pairs}}
+
+
 def _show_live(console: Console, sent: dict[str, Any]) -> None:
     table = Table("sent to the collector", "")
     for name, value in sent.items():
-        table.add_row(name, str(value))
+        if name != "expected":
+            table.add_row(name, str(value))
     console.print(table)
+    outcomes = ("received", "accepted", "quarantined", "suppressed", "duplicate")
+    expected = Table("the collector's ledger must say", *outcomes)
+    for channel, counts in sent["expected"].items():
+        expected.add_row(channel, *(f"{counts[name]:,}" for name in outcomes))
+    console.print(expected)
 
 
 def _progress() -> Any:

@@ -1,7 +1,8 @@
 """Plays the SDKs: sends what a mall kept for its collector, in the disorder in which it would arrive.
 
 Late rows and skewed clocks are in the data already (and are counted here); doubled ones come from phones
-that resend and from batches sent again although they had arrived, as after an answer that was lost.
+that resend and from batches sent again although they had arrived, as after an answer that was lost. Some
+messages name nobody, some carry a refused consent: what a collector must quarantine and suppress.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ LEDGER = "sent.parquet"
 PATH = "/v1/batch"
 COMMON = ("event_id", "ping_id", "event", "timestamp", "occurred_at", "sent_at", "received_at")
 PEOPLE = ("anonymous_id", "user_id", "device_id", "wifi_hash")
+AROUND = ("seller_id", "session_id")
+"""Said in the context, not among the properties."""
 LATE = HOUR
 SKEWED = HOUR // 2
 
@@ -40,10 +43,18 @@ class LiveOptions(BaseModel):
 
     url: str = Field(description="the collector's address; /v1/batch is added")
     write_key: str = "mall"
+    write_keys: dict[str, str] = Field(
+        {}, description="of each channel that has its own; the others: write_key"
+    )
     rate: float = Field(500.0, gt=0, description="events a second")
     batch: int = Field(50, ge=1, le=500, description="the largest batch")
     connections: int = Field(4, ge=1, le=64)
     resent: float = Field(0.01, ge=0, le=0.5, description="batches sent again although they were accepted")
+    nameless: float = Field(0.002, ge=0, le=0.5, description="messages that name nobody: to be quarantined")
+    refused: float = Field(
+        0.005, ge=0, le=0.5, description="messages whose context refuses `consent_category`: to be suppressed"
+    )
+    consent_category: str = "analytics"
     attempts: int = Field(8, ge=1, description="tries of a batch before it is given up")
     compress: bool = True
     keep_times: bool = Field(
@@ -52,6 +63,20 @@ class LiveOptions(BaseModel):
     limit: int | None = Field(None, ge=1)
     seed: int = 1
     timeout: float = 30.0
+
+    def key_of(self, channel: str) -> str:
+        """The write key with which a channel's client sends."""
+        return self.write_keys.get(channel, self.write_key)
+
+
+class Expected(BaseModel):
+    """What a collector's ledger of one channel must say: received is the sum of the others."""
+
+    received: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    suppressed: int = 0
+    duplicate: int = 0
 
 
 class Sent(BaseModel):
@@ -62,7 +87,13 @@ class Sent(BaseModel):
     messages: int
     """Messages in accepted batches, doubled ones counted each time."""
     doubled: int
-    """messages − events: what a collector should call duplicates."""
+    """messages − events: sent more than once."""
+    nameless: int
+    """Messages without anybody's identifier, doubled ones counted each time."""
+    refused: int
+    """Messages whose consent context refuses them, doubled ones counted each time."""
+    expected: dict[str, Expected]
+    """The collector's ledger by channel, when nothing was lost on the way (uncertain = 0)."""
     batches: int
     resent_batches: int
     retries: int
@@ -82,6 +113,29 @@ class Sent(BaseModel):
     ledger: str
 
 
+GOOD, NAMELESS, REFUSED = range(3)
+"""What is the matter with a message."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one client sends at once.
+
+    Attributes:
+        channel: of the client.
+        rows: the mall's rows.
+        faults: of each row, what is the matter with it.
+        shifts: of each row, seconds added to its instants.
+        is_sent_twice: although it arrives, it is sent again.
+    """
+
+    channel: str
+    rows: list[dict[str, Any]]
+    faults: list[int]
+    shifts: list[float]
+    is_sent_twice: bool
+
+
 Progress = Callable[[int, int], None]
 
 
@@ -89,6 +143,7 @@ Progress = Callable[[int, int], None]
 class _Tally:
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    expected: dict[str, Expected] = field(default_factory=dict)
     messages: int = 0
     batches: int = 0
     resent: int = 0
@@ -96,6 +151,19 @@ class _Tally:
     uncertain: int = 0
     rejected: int = 0
     lost: int = 0
+
+    def book(self, batch: _Batch, ids: list[str]) -> None:
+        """A batch was accepted."""
+        counts = self.expected.setdefault(batch.channel, Expected())
+        counts.received += len(ids)
+        counts.quarantined += batch.faults.count(NAMELESS)
+        counts.suppressed += batch.faults.count(REFUSED)
+        for identifier, fault in zip(ids, batch.faults, strict=True):
+            if fault == GOOD:
+                counts.duplicate += identifier in self.accepted
+                counts.accepted += identifier not in self.accepted
+            self.accepted[identifier] += 1
+        self.messages += len(ids)
 
 
 def send(out: Path, options: LiveOptions, progress: Progress | None = None) -> Sent:
@@ -137,26 +205,63 @@ def _spool(out: Path) -> pa.Table:
     return whole.sort_by([("received_at", "ascending"), ("event_id", "ascending")])
 
 
-def _batches(rows: pa.Table, options: LiveOptions) -> Iterator[tuple[list[dict[str, Any]], bool]]:
-    """Batches of messages with whether the batch is sent a second time; sizes vary as real clients' do."""
+def _batches(rows: pa.Table, options: LiveOptions, begun: float) -> Iterator[_Batch]:
+    """Batches of one client each, in the order of arrival; sizes vary as real clients' do.
+
+    Args:
+        rows: all rows; those that are sent twice lie side by side.
+        options: how to send.
+        begun: the present, in seconds since 1970.
+    """
     random = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(0x11FE,)))
+    places = np.arange(len(rows))
+    ids = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    # Both copies of a doubled row are one message: alike to the byte, whenever each is sent.
+    first = np.maximum.accumulate(np.where(np.diff(ids, prepend=-1) != 0, places, 0))
+    draw = random.random(len(rows))[first]
+    fault = np.where(
+        draw < options.nameless, NAMELESS, np.where(draw < options.nameless + options.refused, REFUSED, GOOD)
+    )
+    received = rows["received_at"].cast(pa.int64()).to_numpy() / 1000
+    # Each row arrives now: what remains of its delay and of its clock's error is what the mall gave it.
+    shift = np.zeros(len(rows)) if options.keep_times else begun + first / options.rate - received
     begin = 0
     while begin < len(rows):
         size = int(random.integers(1, options.batch + 1))
-        yield rows.slice(begin, size).to_pylist(), bool(random.random() < options.resent)
+        part, here = rows.slice(begin, size), slice(begin, begin + size)
         begin += size
+        channels = np.asarray(part["channel"].to_pylist())
+        for channel in LIVE:
+            own = np.flatnonzero(channels == channel)
+            if len(own):
+                yield _Batch(
+                    channel,
+                    part.take(pa.array(own)).to_pylist(),
+                    fault[here][own].tolist(),
+                    shift[here][own].tolist(),
+                    bool(random.random() < options.resent),
+                )
 
 
-def message(row: dict[str, Any], shift: float) -> dict[str, Any]:
-    """A row as a Segment `track` call; `shift` seconds are added to its instants.
+def message(
+    row: dict[str, Any], shift: float, fault: int = GOOD, category: str = "analytics"
+) -> dict[str, Any]:
+    """A row as a Segment `track` call.
 
-    A person who is not logged in has an anonymousId alone; a phone's is its device.
+    A person who is not logged in has an anonymousId alone; a phone's is its device. A line of an order is an
+    order of one product, as the specification lists them.
+
+    Args:
+        row: of the mall.
+        shift: seconds added to its instants.
+        fault: what is the matter with it.
+        category: the consent category that a refusal names.
     """
-    properties = {
-        name: value
-        for name, value in row.items()
-        if value is not None and name not in COMMON and name not in PEOPLE and name != "channel"
-    }
+    apart = {*COMMON, *PEOPLE, *AROUND, "channel"}
+    properties = {name: value for name, value in row.items() if value is not None and name not in apart}
+    if row["event"] == "Order Completed":
+        names = ("product_id", "quantity", "price")
+        properties["products"] = [{name: properties.pop(name) for name in names if name in properties}]
     context: dict[str, Any] = {
         "channel": row["channel"],
         "library": {"name": "genome-mall", "version": "1"},
@@ -165,6 +270,11 @@ def message(row: dict[str, Any], shift: float) -> dict[str, Any]:
         context["device"] = {"id": row["device_id"], "type": row.get("os")}
     if row.get("timezone"):
         context["timezone"] = row["timezone"]
+    for name, said in (("session_id", "sessionId"), ("seller_id", "sellerId")):
+        if row.get(name):
+            context[said] = row[name]
+    if fault == REFUSED:
+        context["consent"] = {"categoryPreferences": {category: False}}
     call = {
         "type": "track",
         "event": row["event"],
@@ -177,6 +287,8 @@ def message(row: dict[str, Any], shift: float) -> dict[str, Any]:
     }
     if row.get("user_id"):
         call["userId"] = row["user_id"]
+    if fault == NAMELESS:
+        call |= {"anonymousId": None, "userId": None}
     return call
 
 
@@ -186,24 +298,22 @@ def _moved(instant: datetime, shift: float) -> str:
 
 
 async def _send(rows: pa.Table, options: LiveOptions, tally: _Tally, progress: Progress | None) -> None:
-    queue: asyncio.Queue[list[dict[str, Any]] | None] = asyncio.Queue(maxsize=2 * options.connections)
+    queue: asyncio.Queue[_Batch | None] = asyncio.Queue(maxsize=2 * options.connections)
     limits = httpx.Limits(max_connections=options.connections, max_keepalive_connections=options.connections)
-    async with httpx.AsyncClient(
-        base_url=options.url, auth=(options.write_key, ""), limits=limits, timeout=options.timeout
-    ) as client:
+    async with httpx.AsyncClient(base_url=options.url, limits=limits, timeout=options.timeout) as client:
         workers = [
             asyncio.create_task(_worker(client, queue, options, tally)) for _ in range(options.connections)
         ]
         begun = time.monotonic()
         put = 0
-        for batch, again in _batches(rows, options):
+        for batch in _batches(rows, options, time.time()):
             # The pace is kept by the clock, not by pauses: a slow answer does not slow the next batches down.
             wait = begun + put / options.rate - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
             await queue.put(batch)
-            put += len(batch)
-            if again:
+            put += len(batch.rows)
+            if batch.is_sent_twice:
                 tally.resent += 1
                 await queue.put(batch)
             if progress:
@@ -215,7 +325,7 @@ async def _send(rows: pa.Table, options: LiveOptions, tally: _Tally, progress: P
 
 async def _worker(
     client: httpx.AsyncClient,
-    queue: "asyncio.Queue[list[dict[str, Any]] | None]",
+    queue: "asyncio.Queue[_Batch | None]",
     options: LiveOptions,
     tally: _Tally,
 ) -> None:
@@ -223,37 +333,33 @@ async def _worker(
         await _deliver(client, batch, options, tally)
 
 
-async def _deliver(
-    client: httpx.AsyncClient, batch: list[dict[str, Any]], options: LiveOptions, tally: _Tally
-) -> None:
-    now = time.time()
-
-    def shift(row: dict[str, Any]) -> float:
-        # Each row arrives now: what remains of its delay and of its clock's error is what the mall gave it.
-        return 0.0 if options.keep_times else now - row["received_at"].timestamp()
-
-    last = batch[-1]
-    sent_at = _moved(last.get("sent_at") or last["occurred_at"], shift(last))
-    body = orjson.dumps({"batch": [message(row, shift(row)) for row in batch], "sentAt": sent_at})
+async def _deliver(client: httpx.AsyncClient, batch: _Batch, options: LiveOptions, tally: _Tally) -> None:
+    last = batch.rows[-1]
+    sent_at = _moved(last.get("sent_at") or last["occurred_at"], batch.shifts[-1])
+    calls = [
+        message(row, shift, fault, options.consent_category)
+        for row, shift, fault in zip(batch.rows, batch.shifts, batch.faults, strict=True)
+    ]
+    body = orjson.dumps({"batch": calls, "sentAt": sent_at})
     headers = {"content-type": "application/json"}
     if options.compress:
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers["content-encoding"] = "gzip"
-    ids = [row["event_id"] for row in batch]
+    auth = (options.key_of(batch.channel), "")
+    ids = [row["event_id"] for row in batch.rows]
     for attempt in range(options.attempts):
         if attempt:
             tally.retries += 1
         pause = min(5.0, 0.1 * 2**attempt)
         try:
-            answer = await client.post(PATH, content=body, headers=headers)
+            answer = await client.post(PATH, content=body, headers=headers, auth=auth)
         except httpx.TransportError as error:
             # Nothing was sent when no connection came about; else it may have arrived.
             tally.uncertain += 0 if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else len(ids)
             await asyncio.sleep(pause)
             continue
         if answer.status_code == 200:
-            tally.accepted.update(ids)
-            tally.messages += len(ids)
+            tally.book(batch, ids)
             tally.batches += 1
             return
         if answer.status_code < 500 and answer.status_code not in (408, 429):
@@ -292,6 +398,9 @@ def _result(out: Path, rows: pa.Table, tally: _Tally, seconds: float) -> Sent:
         events=len(got),
         messages=tally.messages,
         doubled=tally.messages - len(got),
+        nameless=sum(each.quarantined for each in tally.expected.values()),
+        refused=sum(each.suppressed for each in tally.expected.values()),
+        expected=dict(sorted(tally.expected.items())),
         batches=tally.batches,
         resent_batches=tally.resent,
         retries=tally.retries,

@@ -1,5 +1,6 @@
 """The sender against a real HTTP server: what it says it sent is what arrived."""
 
+import base64
 import gzip
 import json
 import threading
@@ -12,11 +13,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.collecting import in_this_process
 
+from genome.collector import ledger, sources
 from genome.errors import GenomeError, UsageError
+from genome.settings import Settings
 from genome.simulate import parameters
 from genome.simulate.live import LiveOptions, send
 from genome.simulate.run import Mall, simulate
+from genome.simulate.tables import LIVE
+from tests.conftest import free_ports
 
 
 class Sink(ThreadingHTTPServer):
@@ -29,6 +35,7 @@ class Sink(ThreadingHTTPServer):
         self.accepted: list[dict] = []
         self.connections: set[tuple[str, int]] = set()
         self.requests: list[tuple[str, str | None, int]] = []
+        self.channels: list[set[str]] = []
         self.answers: list[int] = []
         self.lock = threading.Lock()
 
@@ -49,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             status = self.server.answers.pop(0) if self.server.answers else 200
             self.server.connections.add(self.client_address)
+            self.server.channels.append({call["context"]["channel"] for call in batch})
             self.server.requests.append((self.path, self.headers.get("authorization"), status))
             if status == 200:
                 self.server.accepted.extend(batch)
@@ -81,7 +89,8 @@ def live_mall(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(sink: Sink, **values: object) -> LiveOptions:
-    return LiveOptions(**({"url": sink.url, "rate": 50_000, "resent": 0.1} | values))  # type: ignore[arg-type]
+    plain = {"url": sink.url, "rate": 50_000, "resent": 0.1, "nameless": 0.0, "refused": 0.0}
+    return LiveOptions(**(plain | values))  # type: ignore[arg-type]
 
 
 def test_what_is_kept_for_the_collector_is_in_no_file(live_mall: Path, tmp_path: Path) -> None:
@@ -107,8 +116,19 @@ def test_the_report_agrees_with_what_arrived(live_mall: Path, sink: Sink) -> Non
     unique = {call["messageId"]: call for call in sink.accepted}
     assert sent.by_channel == dict(sorted(Counter(c["context"]["channel"] for c in unique.values()).items()))
     assert sent.by_event == dict(sorted(Counter(c["event"] for c in unique.values()).items()))
+    assert sum(each.received for each in sent.expected.values()) == sent.messages
+    assert {name: each.accepted for name, each in sent.expected.items()} == sent.by_channel
     ledger = pq.read_table(live_mall / "live" / "sent.parquet").to_pylist()
     assert {row["message_id"]: row["accepted"] for row in ledger} == dict(arrived)
+
+
+def test_a_message_that_is_sent_twice_is_the_same_twice(live_mall: Path, sink: Sink) -> None:
+    sent = send(live_mall, options(sink, resent=0.3, nameless=0.05, refused=0.05))
+    assert sent.doubled > 0
+    bodies: dict[str, set[str]] = {}
+    for call in sink.accepted:
+        bodies.setdefault(call["messageId"], set()).add(json.dumps(call, sort_keys=True))
+    assert {len(each) for each in bodies.values()} == {1}
 
 
 def test_messages_are_track_calls_of_somebody_in_disorder(live_mall: Path, sink: Sink) -> None:
@@ -118,7 +138,9 @@ def test_messages_are_track_calls_of_somebody_in_disorder(live_mall: Path, sink:
     assert any("userId" in call for call in sink.accepted)
     assert all("received_at" not in call["properties"] for call in sink.accepted)
     ordered = next(call for call in sink.accepted if call["event"] == "Order Completed")
-    assert {"order_id", "product_id", "quantity", "price", "currency"} <= set(ordered["properties"])
+    assert {"order_id", "products", "currency"} <= set(ordered["properties"])
+    assert {"product_id", "quantity", "price"} <= set(ordered["properties"]["products"][0])
+    assert all(call["context"]["sellerId"] and call["context"]["sessionId"] for call in [ordered])
     times = [datetime.fromisoformat(call["timestamp"]) for call in sink.accepted]
     assert sum(later < earlier for earlier, later in pairwise(times)) > 30
     assert sent.late > 0
@@ -139,6 +161,15 @@ def test_connections_are_kept_and_the_key_is_sent(live_mall: Path, sink: Sink) -
     assert 1 <= len(sink.connections) <= 3
     assert {path for path, _, _ in sink.requests} == {"/v1/batch"}
     assert {key for _, key, _ in sink.requests} == {"Basic c2VjcmV0Og=="}
+
+
+def test_each_channel_sends_with_its_own_key_and_alone(live_mall: Path, sink: Sink) -> None:
+    keys = {"web": "w", "app": "a"}
+    send(live_mall, options(sink, write_keys=keys, write_key="rest", limit=2000))
+    expected = {base64.b64encode(f"{keys.get(name, 'rest')}:".encode()).decode(): name for name in LIVE}
+    assert {key.removeprefix("Basic ") for _, key, _ in sink.requests if key} == set(expected)
+    for (_, key, _), channels in zip(sink.requests, sink.channels, strict=True):
+        assert channels == {expected[str(key).removeprefix("Basic ")]}
 
 
 def test_a_busy_collector_is_tried_again_and_nothing_is_lost(live_mall: Path, sink: Sink) -> None:
@@ -167,6 +198,37 @@ def test_the_rate_is_kept(live_mall: Path, sink: Sink) -> None:
     sent = send(live_mall, options(sink, rate=400, limit=400, batch=20, resent=0.0))
     assert 0.9 < sent.seconds < 3.0
     assert sent.messages == 400
+
+
+def test_the_collectors_ledger_is_exactly_what_the_sender_says(live_mall: Path, tmp_path: Path) -> None:
+    events, port = free_ports(2)
+    settings = Settings(
+        home=tmp_path / "home", events_port=events, collector_port=port, collector_disk_reserve_mb=1
+    )
+    keys = {channel: sources.add(settings, channel, channel) for channel in LIVE}
+    with in_this_process(settings) as collector:
+        disorder = {"resent": 0.05, "nameless": 0.01, "refused": 0.02}
+        sent = send(live_mall, LiveOptions(url=collector.url, write_keys=keys, rate=3_000, **disorder))
+        found = {row.source: row for row in ledger.read(settings)}
+        stored = Counter(record.message_id for record in collector.records())
+        set_aside = {channel: len(collector.quarantined(channel)) for channel in LIVE}
+    assert (sent.lost, sent.rejected, sent.uncertain) == (0, 0, 0)
+    assert set(found) == set(LIVE) == set(sent.expected)
+    for channel, expected in sent.expected.items():
+        assert found[channel].is_balanced
+        assert expected.model_dump() == {
+            name: getattr(found[channel], name) for name in expected.model_dump()
+        }
+        assert min(expected.model_dump().values()) > 0, channel
+    # And what it accepted is what was sent, message by message.
+    rows = pq.read_table(live_mall / "live" / "sent.parquet").to_pylist()
+    assert set(stored.values()) == {1}
+    # (An id of digits alone that looks like a payment card's number is kept as a token.)
+    known = {each for each in stored if not each.startswith("card_")}
+    assert len(stored) - len(known) < 5
+    assert known <= {row["message_id"] for row in rows if row["accepted"]}
+    assert len(stored) == sum(each.accepted for each in sent.expected.values())
+    assert set_aside == {channel: each.quarantined for channel, each in sent.expected.items()}
 
 
 def test_a_mall_that_kept_nothing_says_how_to_keep_something(mall_folder: Path) -> None:
