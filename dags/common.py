@@ -6,7 +6,7 @@ It is imported by each DAG file, so it imports nothing heavy itself.
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -76,6 +76,20 @@ STREAM = landed("stream")
 def any_channel() -> AssetAny:
     """Wakes when any channel lands: a build that waited for all would wait for the slowest source."""
     return AssetAny(*(landed(channel) for channel in channels()), STREAM)
+
+
+def days() -> Any:
+    """A schedule that starts nothing by itself and lets Airflow backfill day by day."""
+    from dags.timetables import DaysOnRequest
+
+    return DaysOnRequest()
+
+
+def backfilled_day() -> date | None:
+    """The day that this run backfills; None for every other run, which takes whatever is new."""
+    run = get_current_context()["dag_run"]
+    kind = str(getattr(run.run_type, "value", run.run_type))
+    return run.logical_date.date() if kind == "backfill" and run.logical_date is not None else None
 
 
 def settings() -> Settings:

@@ -1,5 +1,6 @@
 """The verbs `genome ingest` and `genome quarantine`."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from genome.console import AsJson, report
+from genome.errors import UsageError
 from genome.settings import load
 
 
@@ -21,6 +23,10 @@ def ingest(
         typer.Argument(
             help="Files, folders or URLs (s3://…) to land; none: all that is new in inbox/CHANNEL/."
         ),
+    ] = None,
+    day: Annotated[
+        str | None,
+        typer.Option(help="Only files of this day (YYYY-MM-DD): by their names, or when they came."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +47,7 @@ def ingest(
     from genome.lake.ingest import ingest as run
 
     settings = load()
-    result = run(settings, channel, paths or None)
+    result = run(settings, channel, paths or None, day=_date(day))
     document = result.summary() | {"files": [each.summary() for each in result.files]}
 
     def human(console: Console) -> None:
@@ -77,6 +83,13 @@ def ingest(
     report(document, as_json=as_json, human=human)
     if result.refused:
         raise typer.Exit(1)
+
+
+def _date(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise UsageError(f"--day {text} is no day.", "Write it so: --day 2026-01-05") from None
 
 
 def maintain(as_json: AsJson = False) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,13 @@ class IngestReport:
         }
 
 
-def ingest(settings: Settings, channel: str, paths: Sequence[Path | str] | None = None) -> IngestReport:
+def ingest(
+    settings: Settings,
+    channel: str,
+    paths: Sequence[Path | str] | None = None,
+    *,
+    day: date | None = None,
+) -> IngestReport:
     """Land files of a channel (or feed) in the lake.
 
     Args:
@@ -134,6 +140,8 @@ def ingest(settings: Settings, channel: str, paths: Sequence[Path | str] | None 
         channel: the connector's name.
         paths: files, folders (every finished file below them) and URLs of either that fsspec knows (`s3://…`);
             None takes every finished file in `inbox/<channel>/`. No file is moved or removed.
+        day: only the files of this day: those whose path names it, and those that name no day and came on it
+            by the retailer's clock.
 
     Returns:
         What became of each file. A bad file never stops the others; `or_fail()` turns refusals into an error.
@@ -147,6 +155,8 @@ def ingest(settings: Settings, channel: str, paths: Sequence[Path | str] | None 
         _clear(settings, connector)
         try:
             chosen = sources.given([inbox] if paths is None else paths, inbox)
+            if day is not None:
+                chosen = [each for each in chosen if each.is_of(day, settings.business_timezone)]
             outcomes = _all(settings, connector, chosen, named=paths is not None)
         finally:
             shutil.rmtree(layout.work_folder(settings, channel), ignore_errors=True)

@@ -9,14 +9,17 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from genome.channels.contract import Connector
 from genome.errors import GenomeError
@@ -44,6 +47,9 @@ _FORMATS = {
     ".pq": "parquet",
 }
 _PACKED = {".gz", ".zst"}
+_DAY = re.compile(
+    r"(?<!\d)(?:19|20)\d{2}(?:-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\d)"
+)
 _UNFINISHED = {".tmp", ".part", ".partial", ".crdownload", ".filepart"}
 
 
@@ -132,6 +138,19 @@ class Given:
         except Exception:  # noqa: BLE001 - every file system of fsspec raises its own
             return 0
         return 0
+
+    def is_of(self, day: date, timezone: str) -> bool:
+        """Whether it is a file of this day: its path names it, or names none and it came on it."""
+        named = {match[0].replace("-", "") for match in _DAY.finditer(self.label)}
+        if named:
+            return f"{day:%Y%m%d}" in named
+        if self.path is None:
+            return False  # when a file came elsewhere, not every file system tells
+        try:
+            came = datetime.fromtimestamp(self.path.stat().st_mtime, ZoneInfo(timezone))
+        except OSError:
+            return False  # it is gone; the run that takes everything says so
+        return came.date() == day
 
     def take(self, work: Path) -> Snapshot:
         """Copy it aside while hashing it.

@@ -51,6 +51,7 @@ def environment(settings: Settings, dags_folder: Path = DAGS) -> dict[str, str]:
     database = settings.airflow_database_url
     section = {
         "CORE__DAGS_FOLDER": str(dags_folder),
+        "CORE__PLUGINS_FOLDER": str(DAGS / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         # A paused consumer of an Asset is skipped without a word.
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

@@ -1,8 +1,12 @@
 """What `genome ingest` may be given: files, folders, and URLs that fsspec knows."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pytest
 
@@ -122,3 +126,50 @@ def test_a_file_that_ends_early_is_refused(
     monkeypatch.setattr(type(memory), "size", lambda *_: 1000)
     [outcome] = ingest(settings, "direct_mail", ["memory://exports/a.csv"]).files
     assert outcome.what == "a.csv: 49 of its 1,000 bytes came."
+
+
+# Of one day
+
+
+def test_a_day_takes_the_files_that_name_it_and_those_without_a_name_that_came_on_it(
+    settings: Settings,
+) -> None:
+    inbox = settings.inbox / "web"
+    (inbox / "2026-01-06").mkdir(parents=True)
+    names = {
+        "events-2026-01-05.csv": True,
+        "events-20260105.csv": True,
+        "events-2026-01-06.csv": False,
+        "2026-01-06/events.csv": False,
+        "order-120260105999.csv": True,  # a number, no day: it came on it
+        "plain.csv": True,
+        "plain-late.csv": False,
+    }
+    came = datetime.fromisoformat("2026-01-06T03:00:00+00:00").timestamp()  # still the 5th in New York
+    for name in names:
+        path = inbox / name
+        path.write_text(f"event_id,event,timestamp,user_id\n{name},Page Viewed,2017-05-05T10:00:00Z,u1\n")
+        os.utime(path, (came, came + (86_400 if name == "plain-late.csv" else 0)))
+    day = date(2026, 1, 5)
+    landed = ingest(settings, "web", day=day)
+    assert {each.name for each in landed.files} == {name for name, wanted in names.items() if wanted}
+    before = rows_of(settings)
+    again = ingest(settings, "web", day=day)
+    assert {each.status for each in again.files} == {"duplicate"}
+    assert rows_of(settings) == before
+
+
+def test_a_day_twice_at_once_gives_each_row_once(settings: Settings) -> None:
+    inbox = settings.inbox / "web"
+    inbox.mkdir(parents=True)
+    lines = "".join(f"e{n},Page Viewed,2017-05-05T10:00:00Z,u{n}\n" for n in range(50))
+    (inbox / "events-2017-05-05.csv").write_text("event_id,event,timestamp,user_id\n" + lines)
+    with ThreadPoolExecutor(2) as both:
+        done = list(both.map(lambda _: ingest(settings, "web", day=date(2017, 5, 5)), range(2)))
+    assert sorted(each.counts.accepted for each in done) == [0, 50]
+    assert len(rows_of(settings)) == len(set(rows_of(settings))) == 50
+
+
+def rows_of(settings: Settings) -> list[tuple[object, ...]]:
+    paths = [str(path) for path in Manifest.read(settings, "interactions").files("web")]
+    return duckdb.sql(f"SELECT * FROM read_parquet({paths}) ORDER BY ALL").fetchall()

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from genome.errors import GenomeError
+from genome.lake.manifest import Manifest
 from genome.services import airflow_env, catalogue, headless, processes, runs
 from genome.services.airflow_client import AirflowClient
 from genome.services.supervisor import Policy
@@ -68,6 +69,9 @@ def test_one_trigger_runs_the_chain_under_the_supervised_scheduler(
     folder = tmp_path / "dags"
     folder.mkdir()
     (folder / "chain.py").write_text(CHAIN)
+    ingest = (airflow_env.DAGS / "ingest.py").read_text()
+    assert ingest.count("in channels()") == 1
+    (folder / "ingest.py").write_text(ingest.replace("in channels()", 'in ["web"]'))
     headless.prepare(settings, folder)
     services = catalogue.services(settings, catalogue.chosen(["airflow"]), folder)
     with supervised(settings, *services, policy=Policy(check_every=0.5)) as supervisor:
@@ -75,8 +79,8 @@ def test_one_trigger_runs_the_chain_under_the_supervised_scheduler(
         base = airflow_env.url(settings)
         assert httpx.get(f"{base}/api/v2/dags", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
         with AirflowClient(settings) as airflow:
-            airflow.wait_until_known(["first", "second", "doomed"], 60.0)
-            assert airflow.roots() == ["doomed", "first"]
+            airflow.wait_until_known(["first", "second", "doomed", "ingest_web"], 60.0)
+            assert airflow.roots() == ["doomed", "first", "ingest_web"]
             chain = airflow.wait_for_chain(airflow.trigger("first"), timeout_seconds=180.0)
             assert [(run.dag_id, run.state) for run in chain] == [("first", "success"), ("second", "success")]
             records = {record.dag_id: record.tasks[-1].summary for record in runs.last(settings)}
@@ -94,11 +98,56 @@ def test_one_trigger_runs_the_chain_under_the_supervised_scheduler(
             assert {run["run_id"] for run in again}.isdisjoint({run.run_id for run in chain})
             with pytest.raises(GenomeError, match=r"doomed .* ended as 'failed'"):
                 airflow.wait_for_chain(airflow.trigger("doomed"), timeout_seconds=180.0)
+        _check_a_day_backfilled_twice_gives_the_same_rows_and_leaves_others_untouched(settings)
         _check_a_killed_scheduler_comes_back(settings)
         leaders = [each.process for each in supervisor.states if each.process is not None]
         members = [member for leader in leaders for member in processes.family(leader)]
         assert len(members) > len(leaders) == 3
     assert not any(member.is_alive() for member in members)
+
+
+def _check_a_day_backfilled_twice_gives_the_same_rows_and_leaves_others_untouched(settings: Settings) -> None:
+    """By Airflow's own mechanism, as docs/cookbooks/backfill.md says (16)."""
+    inbox = settings.inbox / "web"
+    inbox.mkdir(parents=True)
+    for day in ("2017-03-01", "2017-03-02", "2017-03-03"):
+        lines = [f"{day}-{n},Product Viewed,{day}T10:00:00Z,u{n},p{n}" for n in range(20)]
+        header = "event_id,event,timestamp,user_id,product_id"
+        (inbox / f"events-{day}.csv").write_text("\n".join([header, *lines, ""]))
+    command = [sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "ingest_web"]
+    command += ["--from-date", "2017-03-01", "--to-date", "2017-03-02", "--max-active-runs", "2"]
+    done = subprocess.run(
+        command,
+        env=airflow_env.child_environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: _backfills_done(settings) == 1, "backfilled", 180.0)
+    once = _rows(settings)
+    with AirflowClient(settings) as airflow:  # as the button on the DAG's page does it
+        days = {"from_date": "2017-03-01T00:00:00Z", "to_date": "2017-03-02T00:00:00Z"}
+        again = {"dag_id": "ingest_web", "reprocess_behavior": "completed", **days}
+        airflow._request("POST", "/api/v2/backfills", json=again)
+    until(lambda: _backfills_done(settings) == 2, "backfilled again", 180.0)
+    assert _rows(settings) == once
+    assert {str(row[1])[:10] for row in once} == {"2017-03-01", "2017-03-02"}
+    assert len(once) == 40
+
+
+def _backfills_done(settings: Settings) -> int:
+    with AirflowClient(settings) as airflow:
+        listed = airflow._get("/api/v2/backfills", dag_id="ingest_web")["backfills"]
+    return sum(each["completed_at"] is not None for each in listed)
+
+
+def _rows(settings: Settings) -> list[tuple[object, ...]]:
+    import duckdb
+
+    paths = [str(path) for path in Manifest.read(settings, "interactions").files("web")]
+    query = f"SELECT interaction_id, occurred_at, customer_key FROM read_parquet({paths}) ORDER BY ALL"
+    return duckdb.sql(query).fetchall()
 
 
 def _check_a_killed_scheduler_comes_back(settings: Settings) -> None:
