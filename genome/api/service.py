@@ -308,6 +308,13 @@ class GenomeService:
         except UsageError as error:
             raise NotFoundError(error.what, error.remedy) from error
 
+    def course(self, customer_id: str) -> history.Course | None:
+        """How the customer's strongest categories went; None where the history does not hold the customer."""
+        try:
+            return self._history(customer_id).course(clock.now(self._settings))
+        except NotFoundError:
+            return None
+
     def _history(self, customer_id: str) -> history.History:
         try:
             return history.History(self._settings, self._published.catalogue(), customer_id)

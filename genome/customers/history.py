@@ -185,6 +185,15 @@ def instant(settings: Settings, text: str) -> datetime:
     )
 
 
+class Course(Frozen):
+    """How the strongest genes of a locus went, and which channels the evidence came through."""
+
+    locus_id: str
+    months: tuple[date, ...] = Field(description="first days of months, the last one is the present")
+    shares: dict[str, tuple[float | None, ...]] = Field(description="label → share over months, at each")
+    channels: dict[str, float] = Field(description="what is left of the evidence, by channel, adding up to 1")
+
+
 class History:
     """One customer's history, read once from the current publication."""
 
@@ -273,6 +282,62 @@ class History:
             known_at=known_at,
             loci=seen.loci,
             distinctive=seen.distinctive,
+        )
+
+    def course(
+        self, now: datetime, *, locus_id: str = "category", months: int = 13, genes: int = 6
+    ) -> Course | None:
+        """Shares of the presently strongest genes of a locus when each of the last months began, and now.
+
+        Known time is now throughout: it is what we know today about then. None where nothing was revealed.
+        """
+        numbers = {each: number for number, each in enumerate(self._catalogue.index.locus_ids)}
+        pieces = self.pieces
+        if locus_id not in numbers:
+            return None
+        known = self._catalogue.index.positions(pieces.gene)
+        mine = (known >= 0) & (self._catalogue.index.loci[np.maximum(known, 0)] == numbers[locus_id])
+        mine &= pieces.known < _micros(now)
+        if not mine.any():
+            return None
+        names, place = np.unique(pieces.gene[mine], return_inverse=True)
+        net, at, locus = (pieces.towards - pieces.against)[mine], pieces.at[mine], pieces.locus[mine]
+        half_life = _by_locus(self.parameters.half_life_character, locus)
+
+        def shares(when: datetime) -> Floats:
+            past = at < _micros(when)
+            left = net[past] * np.exp2(-(_micros(when) - at[past]) / _DAY / half_life[past])
+            sums = np.maximum(np.bincount(place[past], left, len(names)), 0.0)
+            # A rounding error of a gene that was taken back is no share.
+            sums[sums < 1e-12] = 0.0
+            return _ratio(sums, np.full(len(names), sums.sum()))
+
+        first = now.astimezone(self._zone).date().replace(day=1)
+        begins = [first]
+        while len(begins) < months - 1:
+            begins.append((begins[-1] - timedelta(days=1)).replace(day=1))
+        begins.reverse()
+        instants = [datetime(day.year, day.month, 1, tzinfo=self._zone) for day in begins]
+        table = np.array([shares(when) for when in (*instants, now)])
+        best = np.argsort(-np.nan_to_num(table[-1]), kind="stable")[:genes]
+        labels = {
+            self._catalogue.labels[int(self._catalogue.index.positions(names[gene : gene + 1])[0])]: tuple(
+                _number(value) for value in table[:, gene].tolist()
+            )
+            for gene in best
+            if table[-1][gene] > 0
+        }
+        left = np.abs(net) * np.exp2(-(_micros(now) - at) / _DAY / half_life)
+        channel = pieces.evidence.column("channel").take(pieces.row[mine]).to_pylist()
+        sums: dict[str, float] = {}
+        for name in dict.fromkeys(channel):
+            held = np.array([each == name for each in channel])
+            sums[name or "unknown"] = float(left[held].sum() / left.sum())
+        return Course(
+            locus_id=locus_id,
+            months=(*begins, now.astimezone(self._zone).date()),
+            shares=labels,
+            channels=dict(sorted(sums.items(), key=lambda item: -item[1])),
         )
 
     def why(self, gene_id: str, as_of: datetime, known_at: datetime) -> Why:
@@ -554,6 +619,8 @@ def _parameters(publication: Publication) -> Parameters:
 
 
 def _read(publication: Publication, customer_id: str) -> Pieces:
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     keys = pq.read_table(
@@ -574,7 +641,7 @@ def _read(publication: Publication, customer_id: str) -> Pieces:
     dna = pq.read_table(
         publication.files("dim_product_dna"),
         columns=["product_id", "gene_hash", "locus_id", "weight", "valid_from", "valid_to"],
-        filters=[("product_id", "in", products.dictionary.to_pylist())],
+        filters=pc.field("product_id").isin(products.dictionary.cast(pa.string())),
     )
     numbers = {row["locus_id"]: row["locus_number"] for row in _loci(publication)}
     place = {name: at for at, name in enumerate(products.dictionary.to_pylist())}

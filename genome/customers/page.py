@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from html import escape
 from importlib import resources
 
+from genome.customers.helix import helix, lines
+from genome.customers.history import Course
 from genome.customers.view import GeneView, GenomeView, LocusView, ago
 from genome.decisions.records import ChosenOffer, Decision
 
@@ -30,7 +32,13 @@ _REASONS = {
 }
 
 
-def customer_page(genome: GenomeView, offer: Decision, history: Sequence[Decision], now: datetime) -> str:
+def customer_page(
+    genome: GenomeView,
+    offer: Decision,
+    history: Sequence[Decision],
+    now: datetime,
+    course: Course | None = None,
+) -> str:
     """The page about one customer.
 
     Args:
@@ -38,6 +46,7 @@ def customer_page(genome: GenomeView, offer: Decision, history: Sequence[Decisio
         offer: what would be offered at the service desk now.
         history: recorded decisions, newest first.
         now: for ages.
+        course: how the strongest genes went; left out where nothing of it is published.
     """
     stale = genome.age_hours > 48
     age = ago(timedelta(hours=genome.age_hours))
@@ -54,6 +63,12 @@ def customer_page(genome: GenomeView, offer: Decision, history: Sequence[Decisio
   <section class="card"><h2>In words</h2>{_sentences(genome.in_words)}</section>
   <section class="card offers"><h2>Next best offers</h2>{_offers(offer, now)}</section>
 </div>
+<section class="card"><h2>The helix</h2>
+<p class="hint">Each rung is a gene: its filled end stands for the choices of months, its open end for the last
+weeks. A larger dot is a larger share of its locus, a ring marks what is singular, a faint rung rests on little
+evidence.</p>
+<div class="wide">{helix(genome.loci)}</div></section>
+{_course(course)}
 <section class="card"><h2>Most singular</h2>
 <p class="hint">Chosen far more than by others; the number is a z-score, from 1.96 on it is hardly chance.</p>
 {_singular(genome.distinctive)}</section>
@@ -66,6 +81,16 @@ a faint name rests on little evidence.</p>
 {_history(history, now)}
 <footer>Publication {_text(genome.genome_epoch or "none")}. This page records no decision.</footer>"""
     return _document(f"{genome.customer_id} · Customer Genome", body)
+
+
+def _course(course: Course | None) -> str:
+    if course is None or not course.shares:
+        return ""
+    channels = ", ".join(f"{_text(name)} {share:.0%}" for name, share in course.channels.items())
+    return f"""<section class="card"><h2>How it came about</h2>
+<p class="hint">Share of the strongest {_text(course.locus_id.replace("_", " "))} genes as each month began, as known
+today. Evidence by channel: {channels}.</p>
+<div class="wide">{lines(course.months, course.shares)}</div></section>"""
 
 
 def start_page() -> str:

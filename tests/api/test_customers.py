@@ -113,8 +113,8 @@ def test_the_page_shows_the_genome_and_the_next_best_offer(api: Served) -> None:
         "store&#x27;s own brands",
     ):
         assert said in page
-    assert page.count("<svg") == 6
-    assert page.count("▲") == 1 + 2  # the key; yogurt among the singular, and in its locus
+    assert page.count("<svg") == 6 + 2  # a bar for each gene; the helix, and the course of the months
+    assert page.count("▲") == 1 + 3  # the key; yogurt in the helix, among the singular, and in its locus
 
 
 def test_data_cannot_become_markup_and_the_page_loads_nothing_from_elsewhere(api: Served) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from genome.channels import registry
 from genome.cli import VERBS
+from genome.customers.helix import COLOURS
 from genome.lake import publish
 from genome.lake.manifest import Manifest
 from genome.services.airflow_client import AirflowClient
@@ -257,6 +259,9 @@ def test_the_agents_page_looks_like_a_page(
     assert pixels.shape[0] > 400
     # A blank page has one colour; a page with bars and text has many.
     assert len({tuple(pixel) for pixel in pixels[::7, ::7, :3].reshape(-1, 3).round(2).tolist()}) > 20
+    # The helix and the lines of the months are drawn: the colour of the third locus is nowhere else.
+    third = np.array([int(COLOURS[2][at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    assert (np.abs(pixels[:, :, :3] - third).max(axis=2) < 0.02).sum() > 500
 
 
 # Airflow's scheduler ------------------------------------------------------------

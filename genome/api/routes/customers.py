@@ -74,7 +74,8 @@ def page(customer_id: CustomerId, request: Request, service: Service) -> HTMLRes
     except StoreUnavailableError:
         history = []  # the page is worth having without it
     now = clock.now(request.app.state.settings)
-    return HTMLResponse(customer_page(genome, decision, history, now), headers=SECURITY)
+    course = service.course(customer_id)
+    return HTMLResponse(customer_page(genome, decision, history, now, course), headers=SECURITY)
 
 
 @router.get("/v1/customers/{customer_id}/genome", summary="The genome, strongest genes first")
