@@ -30,6 +30,7 @@ def write_view(
     files: Sequence[Path],
     as_of: datetime,
     step: Callable[[], object],
+    epoch: str = "",
 ) -> tuple[int, int]:
     """Write the newest row of each entity as of an instant, and take away entities that have none.
 
@@ -39,6 +40,7 @@ def write_view(
         files: the published table.
         as_of: rows valid or known later are not seen.
         step: called after each batch.
+        epoch: the publication's; each row says which it is of, so that live deltas of the same one are added.
 
     Returns:
         How many entities have a row, and how many had one and have none any more.
@@ -50,7 +52,7 @@ def write_view(
     fields = _fields(view)
     for batch in _rows(view, files, chosen):
         keys = layout.entity_keys(PROJECT, view.join_key, batch.column(view.join_key).to_pylist())
-        columns = [layout.encode_timestamps(batch.column(VALID_AT).to_pylist())]
+        columns = [[epoch.encode()] * len(keys), layout.encode_timestamps(batch.column(VALID_AT).to_pylist())]
         columns += [
             layout.encode_column(feature.kind, batch.column(feature.name), f"{view.name}.{feature.name}")
             for feature in view.features
@@ -155,7 +157,7 @@ def _remove_gone(
     """Take the view's fields from entities that have no row of it; a hash without fields ends by itself."""
     staying = set(layout.entity_keys(PROJECT, view.join_key, ids))
     removed = 0
-    stamp = fields[0]
+    stamp = layout.timestamp_field(view.name)
     for keys in _key_batches(client, view.join_key):
         gone = [key for key in keys if key not in staying]
         with client.pipeline(transaction=False) as pipe:
@@ -175,9 +177,9 @@ def _all_fields(views: Sequence[ViewDefinition]) -> dict[str, set[bytes]]:
 
 
 def _fields(view: ViewDefinition) -> list[bytes]:
-    """The hash fields of a view: its event time, then its features."""
+    """The hash fields of a view: its publication, its event time, then its features."""
     names = [layout.feature_field(view.name, feature.name) for feature in view.features]
-    return [layout.timestamp_field(view.name), *names]
+    return [layout.epoch_field(view.name), layout.timestamp_field(view.name), *names]
 
 
 def _key_batches(client: "redis.Redis", join_key: str) -> Iterator[list[bytes]]:

@@ -260,7 +260,7 @@ def _load_view(
     step: Callable[[], object],
 ) -> tuple[LoadedView, int]:
     as_of = clock.now(settings)
-    rows, removed = write_view(client, view, publication.files(view.name), as_of, step)
+    rows, removed = write_view(client, view, publication.files(view.name), as_of, step, publication.epoch)
     loaded = LoadedView(
         view=view.name,
         epoch=publication.epoch,

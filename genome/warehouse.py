@@ -208,10 +208,14 @@ class Inputs:
     Attributes:
         fingerprint: of these batches, this project and this clock.
         accepted: channel → rows of interactions in these batches.
+        stream: partition of the event stream → the last stream id in these batches: the build's watermark.
+        as_of: what time the build takes it to be.
     """
 
     fingerprint: str
     accepted: Mapping[str, int]
+    stream: Mapping[int, str]
+    as_of: str
 
 
 def write_inputs(settings: Settings) -> Inputs:
@@ -230,8 +234,10 @@ def write_inputs(settings: Settings) -> Inputs:
     if scored_file(settings).is_file():
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
     files.write_json(_folder(settings) / "lake_files.json", rows)
-    files.write_json(_folder(settings) / "clock.json", [{"as_of": clock.now(settings).isoformat()}])
-    return Inputs(_fingerprint(settings, interactions, catalog), interactions.rows_by_channel())
+    as_of = clock.now(settings).isoformat()
+    files.write_json(_folder(settings) / "clock.json", [{"as_of": as_of}])
+    print_of = _fingerprint(settings, interactions, catalog)
+    return Inputs(print_of, interactions.rows_by_channel(), interactions.positions(), as_of)
 
 
 # dbt ---------------------------------------------------------------------------------------------------
@@ -362,7 +368,8 @@ def build(
             {
                 "build_id": secrets.token_hex(8),
                 "fingerprint": inputs.fingerprint,
-                "as_of": clock.now(settings).isoformat(),
+                "as_of": inputs.as_of,
+                "stream": {str(partition): last for partition, last in inputs.stream.items()},
                 "ledger": [asdict(hop) for hop in hops],
                 "seconds": round(report.seconds, 1),
             },

@@ -3,18 +3,18 @@
 {% macro staged_channels() %}
     {{- return({
         'stg_pos__lines': [
-            'line_number', 'quantity', 'amount', 'retail_discount_amount', 'coupon_discount_amount',
+            'order_id', 'line_number', 'quantity', 'amount', 'retail_discount_amount', 'coupon_discount_amount',
             'coupon_match_amount', 'currency'
         ],
-        'stg_pos__returns': ['line_number', 'quantity', 'amount', 'currency'],
+        'stg_pos__returns': ['order_id', 'line_number', 'quantity', 'amount', 'currency'],
         'stg_direct_mail__sends': ['campaign_id'],
         'stg_loyalty__redemptions': ['campaign_id', 'coupon_upc'],
         'stg_loyalty__points': [],
         'stg_crm__profiles': [],
         'stg_crm__contacts': [],
         'stg_crm__consents': [],
-        'stg_web__events': ['order_id', 'quantity', 'amount', 'currency'],
-        'stg_app__events': ['order_id', 'quantity', 'amount', 'currency'],
+        'stg_web__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency'],
+        'stg_app__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency'],
         'stg_email__events': ['campaign_id'],
         'stg_sms_push__events': ['campaign_id'],
         'stg_survey__answers': [],

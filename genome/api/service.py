@@ -281,6 +281,7 @@ class GenomeService:
             as_of=min(known),
             now=clock.now(self._settings),
             by_locus=by_locus,
+            live=row.live,
         )
 
     def past_genome(

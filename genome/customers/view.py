@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from genome.api.published import Catalogue, Singular
+from genome.customers.live import LiveView
+from genome.features.live import Live
 
 SINGULAR_Z = 1.96
 """From this z-score on a gene is called distinctive (95 % of chance lies below)."""
@@ -93,6 +95,7 @@ class GenomeView(Frozen):
     distinctive: tuple[GeneView, ...]
     in_words: tuple[str, ...] = Field(description="traits in plain words")
     traits: Mapping[str, Any]
+    live: LiveView | None = Field(None, description="what has happened since; its evidence is in the genes")
 
 
 def build(
@@ -105,6 +108,7 @@ def build(
     now: datetime,
     by_locus: int = 8,
     distinctive: int = 8,
+    live: Live | None = None,
 ) -> GenomeView:
     """Make the view.
 
@@ -117,6 +121,7 @@ def build(
         now: for ages.
         by_locus: at most so many genes of each locus.
         distinctive: at most so many singular genes.
+        live: what has happened since the build; the features hold its evidence.
     """
     traits = {
         name: value for name, value in features.items() if name not in _NOT_TRAITS and not _is_list(value)
@@ -153,6 +158,7 @@ def build(
         distinctive=tuple(varied[:distinctive]),
         in_words=tuple(in_words(traits, as_of, now)),
         traits=dict(sorted(traits.items())),
+        live=LiveView.of(live),
     )
 
 

@@ -73,6 +73,11 @@ def timestamp_field(view: str) -> bytes:
     return f"_ts:{view}".encode()
 
 
+def epoch_field(view: str) -> bytes:
+    """The hash field of the publication that a view's values come from; ours, beside Feast's own."""
+    return f"_epoch:{view}".encode()
+
+
 # Writing
 
 

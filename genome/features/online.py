@@ -5,10 +5,13 @@ What is told apart (Feast's SDK shows all of it as None):
 * an entity that a view has no row for: the view is in `OnlineRow.missing`;
 * a row older than its view's ttl: the view is in `OnlineRow.stale`, its values are given;
 * a null: the value is None and the view is in neither.
+
+What came after the build is added on reading (`genome.features.live`): a customer's genes are those of the
+build that the row is of, plus the deltas of the same build, whatever is being loaded meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +28,7 @@ from genome.features.definitions import (
     feature_hash,
     metadata_key,
 )
+from genome.features.live import GENOME_VIEW, Live, LiveReader, added, customer_key
 from genome.settings import Settings
 from genome.stores import valkey
 
@@ -45,6 +49,7 @@ class OnlineRow:
         event_at: view -> the instant its row is valid from; None where there is no row.
         stale: views whose row is older than their ttl.
         missing: views that have no row of this entity.
+        live: what has happened since, already in `values`; None: of this entity nothing is live.
     """
 
     id: str
@@ -52,6 +57,7 @@ class OnlineRow:
     event_at: Mapping[str, datetime | None]
     stale: tuple[str, ...]
     missing: tuple[str, ...]
+    live: Live | None = None
 
     @property
     def is_known(self) -> bool:
@@ -89,6 +95,10 @@ class _Plan:
     views: tuple["_ViewPlan", ...]
     hash: str
     epochs: Mapping[str, str]
+    live_epoch: str | None
+    """The build whose genome is loaded, where the service has it."""
+    row_epoch: int
+    """Where the reply says which build the row's genome is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,7 @@ class OnlineReader:
         self._settings = settings
         self._client = client or valkey.connect(settings, "online")
         self._state: _State | None = None
+        self._live = LiveReader(self._client, settings.collector_partitions)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -155,18 +166,30 @@ class OnlineReader:
         """
         state = self._state or self._refresh()
         plan = state.plan(service, entity)
-        generation, replies = self._fetch(plan, ids)
+        generation, replies, known = self._fetch(plan, ids)
         while generation != state.generation:
             state = self._refresh()
             plan = state.plan(service, entity)
-            generation, replies = self._fetch(plan, ids)
+            generation, replies, known = self._fetch(plan, ids)
         now = clock.now(self._settings)
-        return OnlineRows(
-            service,
-            plan.hash,
-            plan.epochs,
-            tuple(_row(plan, each, reply, now) for each, reply in zip(ids, replies, strict=True)),
-        )
+        rows = [_row(plan, each, reply, now) for each, reply in zip(ids, replies, strict=True)]
+        if plan.live_epoch is not None:
+            rows = self._with_live(plan, rows, replies, known, now)
+        return OnlineRows(service, plan.hash, plan.epochs, tuple(rows))
+
+    def _with_live(
+        self,
+        plan: _Plan,
+        rows: Sequence[OnlineRow],
+        replies: Sequence[Sequence[bytes | None]],
+        known: Sequence[Any],
+        now: datetime,
+    ) -> list[OnlineRow]:
+        """The rows with what has happened since their build."""
+        # While a build is loaded some rows are of the one before: each is taken with its own deltas.
+        epochs = [(reply[plan.row_epoch] or b"").decode() or plan.live_epoch for reply in replies]
+        found = self._live.read([row.id for row in rows], epochs, plan.live_epoch, known, now)
+        return [_lively(row, each, self._live) for row, each in zip(rows, found, strict=True)]
 
     def catalogue(self) -> Catalogue:
         """What is served and loaded at this moment.
@@ -188,13 +211,17 @@ class OnlineReader:
         self._state = _State(*found, {})
         return self._state
 
-    def _fetch(self, plan: _Plan, ids: Sequence[str]) -> tuple[bytes | None, list[list[bytes | None]]]:
+    def _fetch(
+        self, plan: _Plan, ids: Sequence[str]
+    ) -> tuple[bytes | None, list[list[bytes | None]], list[Any]]:
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hget(metadata_key(PROJECT), GENERATION)
             for key in layout.entity_keys(PROJECT, plan.join_key, ids):
                 pipe.hmget(key, plan.fields)  # type: ignore[arg-type]
+            for each in ids if plan.live_epoch is not None else ():
+                pipe.smembers(customer_key(plan.live_epoch or "", each))
             generation, *replies = pipe.execute()
-        return generation, replies
+        return generation, replies[: len(ids)], replies[len(ids) :]
 
 
 def read_catalogue(client: "redis.Redis") -> tuple[bytes, Catalogue] | None:
@@ -221,12 +248,15 @@ def _make_plan(catalogue: Catalogue, service: ServiceDefinition, entity: str) ->
         )
         planned.append(_ViewPlan(view.name, view.ttl, start - 1, features))
     loaded = {each.view: each.epoch for each in catalogue.loaded}
+    fields.append(layout.epoch_field(GENOME_VIEW))
     return _Plan(
         views[0].join_key,
         tuple(fields),
         tuple(planned),
         feature_hash(service),
         {view.name: loaded[view.name] for view in views if view.name in loaded},
+        loaded.get(GENOME_VIEW) if any(view.name == GENOME_VIEW for view in views) else None,
+        len(fields) - 1,
     )
 
 
@@ -249,6 +279,22 @@ def _row(plan: _Plan, entity_id: str, reply: Sequence[bytes | None], now: dateti
             data = reply[place]
             values[name] = decode(data) if data else None
     return OnlineRow(entity_id, values, event_at, tuple(stale), tuple(missing))
+
+
+def _lively(row: OnlineRow, since: Live, reader: LiveReader) -> OnlineRow:
+    if not since.source_keys:
+        return row
+    genes = reader.genes(since.epoch) if since.epoch is not None and len(since.deltas) else None
+    if genes is None:
+        return replace(row, live=since)
+    return replace(
+        row,
+        values={**row.values, **added(row.values, since.deltas, genes)},
+        # Whom the build does not know yet has the genes of what came since, valid from the same instant.
+        event_at={**row.event_at, GENOME_VIEW: row.event_at.get(GENOME_VIEW) or genes.as_of},
+        missing=tuple(view for view in row.missing if view != GENOME_VIEW),
+        live=since,
+    )
 
 
 def _jsonable(value: Any) -> Any:

@@ -274,6 +274,12 @@ def current(settings: Settings, group: str) -> Publication | None:
     return _read(settings.lake, pointer)
 
 
+def of_epoch(settings: Settings, group: str, epoch: str) -> Publication | None:
+    """A version by its name, where it has not been pruned."""
+    record = _record(settings, group, _check_name("epoch", epoch))
+    return _read(settings.lake, record) if record.is_file() else None
+
+
 def prune(settings: Settings, group: str, keep: int = 3) -> list[str]:
     """Remove old versions and return their epochs; the newest `keep` and the current one stay."""
     if keep < 1:

@@ -6,4 +6,7 @@ parked.py     messages that could not be taken, encrypted, and how they are take
 figures.py    how far each reader is: lag, rate, parked
 trim.py       what nobody needs any more leaves the stream
 land.py       into the lake, exactly once
+live.py       into the online genome: sums by gene as deltas over the last build, and sessions
+moments.py    events that match a rule (genome/rules) onto the moments queue
+items.py      what those two read out of a record; evidence.py, epoch.py, landed.py are live's parts
 """

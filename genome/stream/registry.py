@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CONSUMERS: Final[dict[str, str]] = {
     "land": "genome.stream.land:make",
+    "live": "genome.stream.live:make",
+    "moments": "genome.stream.moments:make",
 }
 """name → "module:function"; the function makes the consumer: `(settings, partitions) -> Consumer`.
 
@@ -19,6 +21,8 @@ A consumer's name is its handler's. Adding a line here adds the verb and the ser
 
 ABOUT: Final[dict[str, str]] = {
     "land": "the event stream into the lake",
+    "live": "what has just happened into the online genome",
+    "moments": "events that match a rule onto the moments queue",
 }
 """name → what it is for, in a few words."""
 

@@ -9,7 +9,7 @@ interactions as (
         interactions.interaction_type,
         interactions.channel,
         customers.source_number,
-        interactions.session_id,
+        coalesce(interactions.order_id, interactions.session_id) as order_id,
         interactions.product_id,
         interactions.line_number,
         interactions.quantity,
@@ -42,7 +42,7 @@ reversals as (
     inner join {{ ref('evidence_weights') }} as weights on interactions.interaction_type = weights.interaction_type
     where
         weights.reverses is not null
-        and interactions.session_id is not null
+        and interactions.order_id is not null
 ),
 
 -- A refund names its order and product. Its units are taken from that order's lines of the product in their
@@ -51,7 +51,7 @@ reversible_lines as (
     select
         weighed.*,
         coalesce(sum(weighed.quantity) over (
-            partition by weighed.source_number, weighed.session_id, weighed.product_id, weighed.interaction_type
+            partition by weighed.source_number, weighed.order_id, weighed.product_id, weighed.interaction_type
             order by weighed.line_number nulls last, weighed.interaction_id
             rows between unbounded preceding and 1 preceding
         ), 0) as units_before
@@ -63,7 +63,7 @@ reversible_lines as (
             from reversals
             where
                 weighed.source_number = reversals.source_number
-                and weighed.session_id = reversals.session_id
+                and weighed.order_id = reversals.order_id
                 and weighed.product_id = reversals.product_id
                 and weighed.interaction_type = reversals.reverses
         )
@@ -73,7 +73,7 @@ reversals_in_turn as (
     select
         *,
         coalesce(sum(coalesce(quantity, 1e15)) over (
-            partition by source_number, session_id, product_id, reverses
+            partition by source_number, order_id, product_id, reverses
             order by available_at, interaction_id
             rows between unbounded preceding and 1 preceding
         ), 0) as units_before
@@ -103,7 +103,7 @@ taken_back as (
     inner join reversible_lines as lines
         on
             reversals.source_number = lines.source_number
-            and reversals.session_id = lines.session_id
+            and reversals.order_id = lines.order_id
             and reversals.product_id = lines.product_id
             and reversals.reverses = lines.interaction_type
 ),

@@ -12,6 +12,7 @@ select
     store_id,
 
     {{ json_text('properties', 'order_id') }} as order_id,
+    {{ value_or_null(json_text('properties', 'line_number'), 'integer') }} as line_number,
 
     -- instants
     occurred_at,

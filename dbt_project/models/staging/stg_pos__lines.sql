@@ -1,6 +1,6 @@
 {%- set said = {
     'line_number': 'integer', 'retail_discount': 'double', 'coupon_discount': 'double',
-    'coupon_match_discount': 'double'
+    'coupon_match_discount': 'double', 'order_id': 'varchar'
 } -%}
 
 with landed as (
@@ -24,6 +24,7 @@ select
     offer_id,
     store_id,
 
+    said.order_id,
     said.line_number,
 
     -- instants

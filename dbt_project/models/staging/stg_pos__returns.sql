@@ -11,6 +11,7 @@ select
     offer_id,
     store_id,
 
+    {{ json_text('properties', 'order_id') }} as order_id,
     {{ value_or_null(json_text('properties', 'line_number'), 'integer') }} as line_number,
 
     -- instants

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from genome.api.routes import Service
+from genome.customers.live import LiveView
 from genome.features.online import OnlineRow, OnlineRows
 
 router = APIRouter(tags=["features"])
@@ -36,6 +37,9 @@ class CustomerFeatures(BaseModel):
     valid_at: Mapping[str, datetime | None] = Field(description="by view: the instant its row is valid from")
     stale: Sequence[str] = Field(description="views whose row is older than they allow")
     missing: Sequence[str] = Field(description="views without a row of this customer")
+    live: LiveView | None = Field(
+        None, description="what has happened since the build; its evidence is in the features already"
+    )
 
 
 class Answer(BaseModel):
@@ -78,4 +82,5 @@ def _customer(row: OnlineRow) -> CustomerFeatures:
         valid_at=row.event_at,
         stale=row.stale,
         missing=row.missing,
+        live=LiveView.of(row.live),
     )

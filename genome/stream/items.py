@@ -1,0 +1,179 @@
+"""What the live path reads out of a record: interactions that may be evidence, acts of a session, facts for rules."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from genome.collector.contracts import identifier
+from genome.collector.record import Record
+from genome.features import live as layout
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One interaction of a record: an order of three products is three.
+
+    Attributes:
+        interaction_id: as the lake has it.
+        product_id: the product.
+        order: the order, or else the visit: what a refund names.
+        number: the line within the order.
+        quantity: units, None where not said.
+    """
+
+    interaction_id: str
+    product_id: str
+    order: str | None
+    number: int | None
+    quantity: float | None
+
+
+LINE_CHANNELS: Final = frozenset({"web", "app", "pos"})
+"""Channels of which dbt stages order, line and quantity; from the others it takes the product alone."""
+
+
+def items(record: Record) -> Iterator[Item]:
+    """The interactions of a record that name a product: as genome/lake/live.py lands and dbt stages them."""
+    said = record.properties
+    products = said.get("products")
+    if not isinstance(products, list) or not products or not record.name.startswith("Order "):
+        item = _item(record, said, None)
+        if item is not None:
+            yield item
+        return
+    for line, each in enumerate(products, 1):
+        item = _item(record, {**said, **each} if isinstance(each, dict) else said, line)
+        if item is not None:
+            yield item
+
+
+def _item(record: Record, fields: Mapping[str, Any], line: int | None) -> Item | None:
+    product = identifier(fields.get("product_id")) or identifier(fields.get("sku"))
+    if product is None:
+        return None
+    units = number = None
+    if record.channel in LINE_CHANNELS:
+        units = number_of(fields, "quantity")
+        if units is None and line is not None:
+            units = 1.0
+        said = number_of(fields, "line_number") if line is None else line
+        number = None if said is None else int(said)
+    return Item(_id(record, line), product, _order(record, fields), number, units)
+
+
+def _order(record: Record, fields: Mapping[str, Any]) -> str | None:
+    order = identifier(fields.get("order_id")) if record.channel in LINE_CHANNELS else None
+    if order is not None or record.session is not None:
+        return order or record.session
+    named = (identifier(fields.get(name)) for name in ("session_id", "message_id", "transaction_id"))
+    return next((each for each in named if each is not None), None)
+
+
+def number_of(fields: Mapping[str, Any], name: str) -> float | None:
+    """A number, which clients may send as text; None where it is none."""
+    found = fields.get(name)
+    if isinstance(found, str):
+        try:
+            found = float(found)
+        except ValueError:
+            return None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def _id(record: Record, line: int | None) -> str:
+    parts = (record.channel, record.source, record.message_id, *(() if line is None else (str(line),)))
+    return hashlib.md5("\x1f".join(parts).encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+ACTS: Final = {
+    "Product Viewed": "v",
+    "Product Added": "a",
+    "Wishlist Product Added to Cart": "a",
+    "Product Removed": "r",
+    "Order Completed": "o",
+    "Place Entered": "i",
+    "Store Entered": "i",
+    "Mall Entered": "i",
+    "Place Exited": "x",
+    "Store Exited": "x",
+    "Mall Exited": "x",
+}
+"""Event name → what it is in a session."""
+
+
+@dataclass(slots=True)
+class Columns:
+    """The interactions of a batch, by column, and the acts of its sessions.
+
+    Attributes:
+        keys: the batch's source keys.
+        owner: for each interaction the place of its key.
+        name: its type.
+        product: its product.
+        quantity: units, NaN where not said.
+        at: from when its evidence fades, microseconds since 1970.
+        item: what else is known of it, for orders and refunds.
+        acts: source key → its acts, encoded.
+        places: source key → its place among the keys.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    owner: list[int] = field(default_factory=list)
+    name: list[str] = field(default_factory=list)
+    product: list[str] = field(default_factory=list)
+    quantity: list[float] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)
+    item: list[Item] = field(default_factory=list)
+    acts: dict[str, list[bytes]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+
+
+def columns(records: Sequence[Record], names: frozenset[str]) -> Columns:
+    """What a batch says.
+
+    Args:
+        records: in the stream's order.
+        names: the interaction types that are evidence.
+    """
+    made = Columns()
+    for record in records:
+        name = record.name
+        what = ACTS.get(name)
+        if what is None and name not in names:
+            continue
+        key, at, said = record.source_key, min(record.occurred, record.received), record.properties
+        if what in ("i", "x"):
+            place = place_act(name, at, identifier(said.get("store_id")), said.get("place_id"))
+            made.acts.setdefault(key, []).append(layout.encode_act(place))
+            continue
+        for item in items(record):
+            add(made, key, name, at, item, names)
+    return made
+
+
+def add(made: Columns, key: str, name: str, at: int, item: Item, names: frozenset[str]) -> None:
+    """Add one interaction to a batch: as evidence, as an act of its session, or as both."""
+    what = ACTS.get(name)
+    if what is not None:
+        act = layout.Act(at, what, item.product_id, item.quantity if what in "ar" else None)
+        made.acts.setdefault(key, []).append(layout.encode_act(act))
+    if name in names:
+        place = made.places.get(key)
+        if place is None:
+            place = made.places[key] = len(made.keys)
+            made.keys.append(key)
+        made.owner.append(place)
+        made.name.append(name)
+        made.product.append(item.product_id)
+        made.quantity.append(math.nan if item.quantity is None else item.quantity)
+        made.at.append(at)
+        made.item.append(item)
+
+
+def place_act(name: str, at: int, store_id: str | None, place_id: Any) -> layout.Act:
+    """Coming into a place, or leaving it: a store, or the mall as a whole."""
+    is_store = store_id is not None and not name.startswith("Mall ")
+    place = store_id if is_store else identifier(place_id)
+    return layout.Act(at, ACTS[name], place or "", None, "store" if is_store else "mall")

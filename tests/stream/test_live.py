@@ -1,0 +1,315 @@
+"""What happens reaches the online genome, survives whatever is restarted, and changes builds as a whole."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.live import CHEESE, CUT_OFF, MILK, ORGANIC, Road, event, publish_build
+
+from genome.collector import stream as names
+from genome.features import live as layout
+from genome.features.live import Act
+from genome.settings import Settings
+from genome.stores import valkey
+from genome.stream import keys
+from genome.stream.consumer import PositionMovedError
+from genome.stream.evidence import LINE
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    from conftest import free_ports
+
+    events, online = free_ports(2)
+    made = Settings(
+        home=tmp_path_factory.mktemp("live") / "home",
+        now=CUT_OFF + timedelta(days=1),
+        events_port=events,
+        online_port=online,
+        collector_partitions=2,
+    )
+    for each in valkey.STORES:
+        valkey.ensure(made, each)
+    yield made
+    valkey.stop(made)
+
+
+@pytest.fixture
+def road(stores: Settings, tmp_path: Path) -> Iterator[Road]:
+    """Empty stores, and a lake of this test's own."""
+    import shutil
+
+    shutil.rmtree(stores.lake, ignore_errors=True)
+    with valkey.connect(stores, "events") as events, valkey.connect(stores, "online") as online:
+        events.flushall()
+        online.flushall()
+        made = Road(stores, events, online)
+        yield made
+        made.handler.close()
+
+
+def test_what_happens_is_added_to_what_was_built(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    assert road.genes("c1") == {MILK: 0.375, CHEESE: 0.125, ORGANIC: 0.375}
+    assert road.row("c1").live is None
+    road.send(
+        event("Product Viewed", 0, product_id="cheese"),
+        event("Product Viewed", 1, key="email:e1", product_id="milk", session="x"),
+    ).read()
+    assert road.genes("c1") == pytest.approx({MILK: 0.625, CHEESE: 0.375, ORGANIC: 0.625}, rel=1e-3)
+    assert road.genes("c1", "shares_now") == pytest.approx(
+        {MILK: 0.625, CHEESE: 0.375, ORGANIC: 1.0}, rel=1e-3
+    )
+    live = road.row("c1").live
+    assert live is not None
+    assert live.source_keys == ("email:e1", "user:u1")
+    assert [each.product_id for each in live.session.viewed] == ["milk", "cheese"]
+    # The sums are decayed to the cut-off, so evidence from a half-life later counts twice there.
+    road.send(event("Product Viewed", 28 * 1440, product_id="cheese")).read()
+    assert road.genes("c1")[CHEESE] == pytest.approx(0.375 + 0.5, rel=1e-3)
+
+
+def test_a_key_that_nobody_knows_is_a_customer_of_its_own(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    assert not road.row("anonymous:a").is_known
+    road.send(event("Product Viewed", 0, key="anonymous:a", product_id="milk")).read()
+    row = road.row("anonymous:a")
+    assert row.is_known
+    assert row.missing == ()
+    assert row.event_at[layout.GENOME_VIEW] == CUT_OFF
+    assert road.genes("anonymous:a", "shares_character") == {MILK: 1.0, ORGANIC: 1.0}
+
+
+def test_a_refund_takes_back_a_line_of_the_build_and_a_line_of_today(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        event("Order Refunded", 0, order_id="built", products=[{"product_id": "milk", "quantity": 2}])
+    ).read()
+    # Of three milks one is left: 3/4 became 1/2, of which half is left after a half-life.
+    assert road.genes("c1")[MILK] == pytest.approx(0.25)
+    road.send(event("Order Refunded", 1, order_id="built", products=[{"product_id": "milk"}])).read()
+    assert road.genes("c1") == pytest.approx({CHEESE: 0.125})
+    road.send(
+        event(
+            "Order Completed",
+            2,
+            key="user:u2",
+            order_id="o",
+            products=[{"product_id": "cheese", "quantity": 3}],
+        ),
+    ).read()
+    assert road.genes("user:u2") == pytest.approx({CHEESE: 0.75}, rel=1e-3)
+    road.send(
+        event(
+            "Order Refunded",
+            5,
+            key="user:u2",
+            order_id="o",
+            products=[{"product_id": "cheese", "quantity": 2}],
+        )
+    ).read()
+    assert road.genes("user:u2") == pytest.approx({CHEESE: 0.5}, rel=1e-3)
+    road.restart().send(
+        event(
+            "Order Refunded",
+            6,
+            key="user:u2",
+            order_id="o",
+            products=[{"product_id": "cheese", "quantity": 9}],
+        )
+    ).read()
+    assert road.genes("user:u2") == {}
+
+
+def test_a_process_that_dies_loses_and_doubles_nothing(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(*(event("Product Viewed", number, product_id="milk") for number in range(5))).read(2)
+    state = road.state()
+    assert road.restart().positions
+    road.read()
+    assert road.state() == state
+    # One that stood still is refused, and what it wanted to write is not there.
+    slow, partition = road.handler, next(p for p in road.partitions if road.entries(p, b"0-0"))
+    entries = road.send(event("Product Viewed", 9, product_id="milk")).entries(
+        partition, road.positions[partition]
+    )
+    road.handler = type(slow)(road.settings)
+    road.start().read()
+    once = road.state()
+    with pytest.raises(PositionMovedError):
+        slow.handle(partition, entries)
+    assert road.state() == once
+    slow.close()
+
+
+def everything(road: Road) -> None:
+    """Events of every sort."""
+    road.send(
+        event("Product Viewed", 0, product_id="milk"),
+        event("Product Added", 1, product_id="cheese", quantity=2),
+        event("Store Entered", 2, store_id="s1"),
+        event(
+            "Order Completed",
+            3,
+            order_id="o",
+            products=[{"product_id": "milk", "quantity": 3}, {"product_id": "cheese"}],
+        ),
+        event("Order Refunded", 4, order_id="o", products=[{"product_id": "milk", "quantity": 1}]),
+        event("Order Refunded", 5, order_id="built", products=[{"product_id": "milk", "quantity": 1}]),
+        event("Product Viewed", 6, key="anonymous:a", product_id="cheese"),
+        event("Product Disliked", 7, key="email:e1", product_id="cheese"),
+    )
+
+
+def same(found: dict[bytes, Any], expected: dict[bytes, Any]) -> None:
+    """The same state; sums may be added in another order."""
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        if b":genes:" in key:
+            for mine, theirs in zip(found[key], value, strict=True):
+                assert mine == pytest.approx(theirs, abs=1e-9)
+        else:
+            assert found[key] == value
+
+
+def test_an_online_store_that_comes_back_empty_is_filled_again(road: Road) -> None:
+    publication = publish_build(road.settings)
+    everything(road.load(publication).start())
+    state = road.read(3).state()
+    assert len(state) > 5
+    milk = road.genes("c1")[MILK]
+    road.online.flushall()
+    # Whichever comes first: an entry that is refused, or the look once a second.
+    road.load(publication).tick()
+    same(road.state(), state)
+    road.online.flushall()
+    road.load(publication).send(event("Product Viewed", 8, product_id="milk"))
+    with pytest.raises(PositionMovedError):
+        road.read()
+    road.restart().read()
+    assert road.genes("c1")[MILK] == pytest.approx(milk + 0.25, rel=1e-2)
+
+
+def test_what_the_stream_has_let_go_of_comes_from_the_lake(road: Road) -> None:
+    publication = publish_build(road.settings)
+    everything(road.load(publication).start())
+    road.land().send(event("Product Viewed", 8, product_id="milk"))
+    state = road.read().state()
+    for partition in road.partitions:
+        last = road.landed[partition]
+        road.events.xtrim(names.events_key(partition), minid=keys.after(last))
+        road.events.set(keys.of_partition(partition, "trimmed"), last)
+    road.online.flushall()
+    road.load(publication).restart().read()
+    same(road.state(), state)
+
+
+def test_a_new_build_changes_base_and_deltas_as_a_whole(road: Road) -> None:
+    first = publish_build(road.settings)
+    road.load(first).start().send(event("Product Viewed", 0, product_id="milk")).read().land()
+    road.send(event("Product Viewed", 1, product_id="cheese")).read()
+    before = road.genes("c1")
+    assert before == pytest.approx({MILK: 0.625, CHEESE: 0.375, ORGANIC: 0.625}, rel=1e-3)
+
+    # The next build has seen what had landed: the view of milk. (Its base is the first one's here.)
+    second = publish_build(road.settings, as_of=CUT_OFF + timedelta(seconds=30), stream=road.landed)
+    road.tick()
+    assert road.genes("c1") == before
+    # Half-way through the load: the row is of the second build, the catalogue still of the first.
+    road.load(second).announce(first)
+    between = road.genes("c1")
+    assert between == pytest.approx({MILK: 0.375, CHEESE: 0.375, ORGANIC: 0.375}, rel=1e-3)
+    road.announce(second).send(event("Product Viewed", 2, product_id="milk")).read()
+    assert road.genes("c1") == pytest.approx({MILK: 0.625, CHEESE: 0.375, ORGANIC: 0.625}, rel=1e-3)
+    # Nobody reads the first build's deltas any more.
+    road.tick()
+    assert not list(road.online.scan_iter(f"live:*{first.epoch}*"))
+    assert set(road.online.hkeys(layout.epochs_key(0))) == {b"", second.epoch.encode()}
+
+
+def test_events_from_the_future_of_a_build_stay_live(road: Road) -> None:
+    """With a clock that stands still (the demo's) a build sees nothing of its own instant."""
+    first = publish_build(road.settings)
+    road.load(first).start().send(event("Product Viewed", 5, product_id="milk")).read().land()
+    second = publish_build(road.settings, as_of=CUT_OFF, stream=road.landed)
+    road.tick().load(second).tick()
+    assert road.genes("c1")[MILK] == pytest.approx(0.625, rel=1e-3)
+
+
+def test_without_a_build_sessions_are_live(road: Road) -> None:
+    road.start().send(event("Product Viewed", 0, product_id="milk")).read()
+    (key,) = list(road.online.scan_iter(b"live:*session*"))
+    assert key.endswith(b":session:user:u1")
+    road.load(publish_build(road.settings)).tick()
+    assert road.genes("c1")[MILK] == pytest.approx(0.625, rel=1e-3)
+
+
+def test_a_long_log_is_cut_down_to_what_it_comes_to(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        *(event("Product Viewed", number, at=CUT_OFF, product_id="milk") for number in range(400))
+    ).read(1)
+    (key,) = list(road.online.scan_iter(b"live:*:genes:user:u1"))
+    assert int(road.online.strlen(key)) < 400 * 2 * layout.SUMS.itemsize / 2
+    assert road.genes("c1")[MILK] == pytest.approx(0.375 + 400 * 0.25)
+    session = road.row("c1").live.session  # type: ignore[union-attr]
+    assert [each.product_id for each in session.viewed] == ["milk"]
+
+
+def test_the_size_of_a_line_is_what_readers_of_the_log_take_it_for() -> None:
+    assert (LINE.itemsize, layout.SUMS.itemsize) == (48, 72)
+
+
+ACTS = st.lists(
+    st.builds(
+        Act,
+        at=st.integers(0, 9),
+        what=st.sampled_from("varoix"),
+        id=st.sampled_from(["p", "q", ""]),
+        quantity=st.sampled_from([None, 1.0, 2.0]),
+        kind=st.sampled_from(["store", "mall"]),
+    ),
+    max_size=12,
+    unique_by=lambda act: (act.at, act.what, act.id),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ACTS, st.randoms(use_true_random=False))
+def test_a_session_is_the_same_in_any_order_and_after_it_was_cut_down(
+    acts: list[Act], random: object
+) -> None:
+    shuffled = list(acts)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    told = layout.folded(acts)
+    assert layout.folded(shuffled) == told
+    assert layout.folded(told) == told
+    assert layout.decode_acts(layout.encode_acts(acts)) == acts
+
+
+def test_a_session_says_what_lies_in_the_cart_and_where_somebody_is() -> None:
+    at = round(CUT_OFF.timestamp() * 1e6)
+    acts = [
+        Act(at, "a", "milk", 2.0),
+        Act(at + 1, "a", "cheese"),
+        Act(at + 2, "r", "milk", 1.0),
+        Act(at + 3, "i", "", None, "mall"),
+        Act(at + 4, "i", "s1", None, "store"),
+    ]
+    for order in itertools.islice(itertools.permutations(acts), 0, 120, 7):
+        session = layout.session([layout.encode_acts(order[:2]), layout.encode_acts(order[2:])], CUT_OFF)
+        assert {each.product_id: each.quantity for each in session.cart} == {"milk": 1.0, "cheese": 1.0}
+        assert session.place is not None
+        assert session.place.place_id == "s1"
+    bought = layout.encode_acts([*acts, Act(at + 5, "o", "milk"), Act(at + 6, "x", "s1", None, "store")])
+    session = layout.session([bought], CUT_OFF)
+    assert [each.product_id for each in session.cart] == ["cheese"]
+    assert session.place is not None
+    assert session.place.kind == "mall"
+    # A lost signal leaves an entry without an exit: it does not hold for ever.
+    assert layout.session([bought], CUT_OFF + timedelta(days=1)).place is None
