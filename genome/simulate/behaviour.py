@@ -91,6 +91,8 @@ class History:
     by_fatigue: Floats
     """(bin, [person-days, excess fatigue, trips usually expected, trips, complaints]), sums; without trips
     to the grocer: the others' are rare enough for chances of a day to fall as their rates do."""
+    by_day: Floats
+    """(day, seller, [trips usually expected on a plain day, their squares, trips]), sums over people."""
     by_memory: Floats
     """(cross-brand, bin, [days at risk, remembered up-sells, left]), sums over people and sellers."""
 
@@ -119,6 +121,7 @@ def live(
     memory_decay = 0.5 ** (1 / response.churn_half_life)
     pressure = np.array([response.pressure_low, 1.0, response.pressure_high])[people.arm]
     by_fatigue = np.zeros((len(FATIGUE_BINS) - 1, 5))
+    by_day = np.zeros((period, sellers, 3))
     by_memory = np.zeros((2, len(MEMORY_BINS) - 1, 3))
     online_share = people.trip_rate / people.trip_rate.sum(axis=1, keepdims=True)
     online_cdf = np.cumsum(0.5 * online_share + 0.5 / sellers, axis=1)
@@ -128,14 +131,14 @@ def live(
     sessions: list[Visits] = []
     contacts: list[Contacts] = []
     complaints: list[Ints] = []
-    by_day = [np.flatnonzero(world.campaign_day == day) for day in range(period)]
+    starting = [np.flatnonzero(world.campaign_day == day) for day in range(period)]
     everyone = np.arange(count)
 
     for day in range(period):
         if day % 7 == 0:
             match_cache.clear()
         may = _consents(people, day) & (unsubscribed > day)
-        for campaign in by_day[day]:
+        for campaign in starting[day]:
             channel, seller = int(world.campaign_channel[campaign]), int(world.campaign_seller[campaign])
             placebo = bool(world.campaign_is_placebo[campaign])
             if seller not in match_cache:
@@ -183,14 +186,15 @@ def live(
 
         excess = np.maximum(0, fatigue - people.tolerance)
         home = ~((day >= people.away_from) & (day < people.away_until))
-        season = 1 + (days.trips[day] - 1) * np.maximum(0.4, GIFT_SELLERS if days.trips[day] > 1.3 else 1.0)
-        usual = people.trip_rate * season * WEEKDAY_SHAPE[days.weekday[day]] * home[:, None]
-        usual = usual * (churn_day > day)
+        plain = people.trip_rate * WEEKDAY_SHAPE[days.weekday[day]] * home[:, None] * (churn_day > day)
+        usual = plain * season_of(days, day)
         calm = np.exp(-response.fatigue_trips * excess)[:, None]
         draw = random.random((count, sellers), dtype=np.float32)
         goes = draw < -np.expm1(-usual * calm)
         person, seller_of = np.nonzero(goes)
         trips.append(Visits(person, seller_of, np.full(len(person), day)))
+        plain *= calm
+        by_day[day] = np.stack([plain.sum(axis=0), (plain**2).sum(axis=0), goes.sum(axis=0)], axis=1)
         again = person[(seller_of == GROCER) & (random.random(len(person)) < behaviour.again_share)]
         trips.append(Visits(again, np.full(len(again), GROCER), np.full(len(again), day)))
 
@@ -242,8 +246,25 @@ def live(
         hazard=hazard,
         hazard_without=hazard_without,
         by_fatigue=by_fatigue,
+        by_day=by_day,
         by_memory=by_memory,
     )
+
+
+GREAT = 1.3
+"""From this factor on a day is a day for presents: sellers feel it as GIFT_SELLERS says; below it, alike."""
+
+
+def season_of(days: Calendar, day: int) -> Floats:
+    """(seller) factor of the calendar on the trips of a day."""
+    return np.asarray(1 + (days.trips[day] - 1) * felt_by(days, day))
+
+
+def felt_by(days: Calendar, day: int) -> Floats:
+    """(seller) how much of the calendar's factor a seller feels on a day."""
+    if days.trips[day] > GREAT:
+        return np.maximum(0.4, GIFT_SELLERS)
+    return np.ones(len(GIFT_SELLERS))
 
 
 def _book(sums: Floats, bins: Ints, *values: Floats) -> None:

@@ -62,9 +62,10 @@ def effects_page(mall: Mall, effects: list[Effect]) -> str:
     ]
     return (
         f"# Planted effects and what is recovered\n{MADE}\n\n{_origin(mall)}\n"
-        "Each number is estimated from the truth (potential outcomes, exposures), not from the parameters;\n"
-        "± is one standard error. The `lift_` rows compare an experiment on observed outcomes with the mean\n"
-        "of the potential ones; it finds a little less, for the contact's own fatigue costs trips.\n\n"
+        "Each number is estimated from the truth (potential outcomes, exposures, and of `outage_days` the\n"
+        "files), not from the parameters; ± is one standard error. The `lift_` rows compare an experiment on\n"
+        "observed outcomes with the mean of the potential ones; it finds a little less, for the contact's own\n"
+        "fatigue costs trips.\n\n"
         + _table(["effect", "meaning", "planted", "recovered", "cases", "within 4 ±"], rows)
     )
 

@@ -117,12 +117,12 @@ def build(parameters: Parameters, days: Calendar, people: People, seed: int, blo
     heads = household[people.head]
     handed = people.has_app & (random.random(count) < parameters.people.handed_on_share)
     # A phone handed on goes to somebody of another household who has an account.
-    receiver = (np.flatnonzero(handed) + 1 + count // 3) % count
-    receiver_ok = people.has_account[receiver] & ~handed[receiver]
-    receiver_ok &= people.household[receiver] != people.household[handed]
+    receiver = random.permutation(np.flatnonzero(people.has_account & ~handed))[: int(handed.sum())]
+    givers = np.flatnonzero(handed)[: len(receiver)]
+    receiver_ok = people.household[receiver] != people.household[givers]
     device_person = np.arange(count)
     handed_day = np.full(count, days.days + 100)
-    giver, receiver = np.flatnonzero(handed)[receiver_ok], receiver[receiver_ok]
+    giver, receiver = givers[receiver_ok], receiver[receiver_ok]
     device_person[receiver] = giver
     handed_day[receiver] = random.integers(days.days // 4, 3 * days.days // 4, len(receiver))
 

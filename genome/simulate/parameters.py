@@ -141,6 +141,11 @@ class Behaviour(Group):
         0.03, ge=0, le=1, description="trips without a card booked on the till's house account"
     )
     cash: float = Field(0.15, ge=0, le=1, description="trips paid in cash: no payment token")
+    points_per_unit: float = Field(
+        1.0, ge=0, description="points of a card for each unit of money spent with it"
+    )
+    tier_silver: float = Field(400.0, gt=0, description="money spent from which a card is silver")
+    tier_gold: float = Field(1200.0, gt=0, description="money spent from which a card is gold")
     return_rate: float = Field(
         0.03, ge=0, le=1, description="lines brought back (a tenth of it at the grocer's)"
     )
@@ -200,6 +205,9 @@ class Response(Group):
     stockout_postpone: float = Field(
         0.20, ge=0, le=1, description="out of stock: come back for it (the rest: lost)"
     )
+    stockout_asks: float = Field(
+        0.03, ge=0, le=1, description="out of stock: somebody writes to the service desk"
+    )
     click_match: float = Field(0.6, description="clicks: log odds for each standard deviation of match")
 
 
@@ -210,7 +218,7 @@ class Channels(Group):
         "loyalty", description="a source that fails and delivers everything afterwards"
     )
     outage_start: int = Field(12, ge=1, description="days before the end on which it fails")
-    outage_days: int = Field(2, ge=0, description="for so many days")
+    outage_days: int = Field(2, ge=0, description="days for which it fails")
     duplicates: float = Field(0.01, ge=0, le=0.5, description="rows of web, app and location sent twice")
     broken: float = Field(
         0.002,
@@ -242,6 +250,8 @@ class Parameters(Group):
     def _shares(self) -> "Parameters":
         if self.response.stockout_substitute + self.response.stockout_postpone > 1:
             raise ValueError("response.stockout_substitute and stockout_postpone add up to more than 1")
+        if self.behaviour.tier_silver >= self.behaviour.tier_gold:
+            raise ValueError("behaviour.tier_silver is not below tier_gold")
         return self
 
 

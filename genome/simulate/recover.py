@@ -4,16 +4,22 @@ Estimates use potential outcomes and exposures, never the planted numbers, and c
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
+from genome.simulate.behaviour import felt_by
+from genome.simulate.calendar import CHRISTMAS, HOUR, Calendar, calendar
 from genome.simulate.parameters import Parameters
 from genome.simulate.randomness import Floats
-from genome.simulate.run import Mall
+from genome.simulate.run import Mall, world_of
 from genome.simulate.truth import Truth
+from genome.simulate.world import GROCER, SELLER_IDS
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,10 @@ class Effect:
 
     @property
     def distance(self) -> float:
-        """Standard errors between the two."""
-        return abs(self.recovered - self.planted) / self.error if self.error else float("inf")
+        """Standard errors between the two; of what is counted without error, 0 or infinite."""
+        if not self.error:
+            return 0.0 if self.recovered == self.planted else float("inf")
+        return abs(self.recovered - self.planted) / self.error
 
     @property
     def is_recovered(self) -> bool:
@@ -42,7 +50,8 @@ class Effect:
 
 def recover(out: Path) -> list[Effect]:
     """Every planted effect of a mall, estimated."""
-    parameters = Parameters.model_validate(Mall.read(out).parameters)
+    mall = Mall.read(out)
+    parameters = Parameters.model_validate(mall.parameters)
     truth = Truth(out)
     return [
         *_moved(truth, parameters),
@@ -52,6 +61,11 @@ def recover(out: Path) -> list[Effect]:
         *_churn(truth, parameters),
         *_links(truth, parameters),
         *_stockouts(truth, parameters),
+        *_seasons(truth, parameters),
+        *_people(truth, parameters),
+        *_cards(truth, parameters),
+        *_assortment(parameters, mall.seed),
+        *_outage(out, parameters),
     ]
 
 
@@ -193,17 +207,157 @@ def _links(truth: Truth, parameters: Parameters) -> list[Effect]:
 
 def _stockouts(truth: Truth, parameters: Parameters) -> list[Effect]:
     reaction = truth.read("stockouts", ["reaction"])["reaction"]
-    return [
+    words = (("stockout_substitute", "substituted"), ("stockout_postpone", "postponed"))
+    effects = [
         _share(name, parameters, int(pc.sum(pc.equal(reaction, word)).as_py() or 0), len(reaction))
-        for name, word in (("stockout_substitute", "substituted"), ("stockout_postpone", "postponed"))
+        for name, word in words
+    ]
+    motives = truth.read("motives", ["channel", "motive"])
+    asked = pc.and_(pc.equal(motives["channel"], "service"), pc.equal(motives["motive"], "out_of_stock"))
+    count = int(pc.sum(asked).as_py() or 0)
+    return [*effects, _share("stockout_asks", parameters, count, len(reaction))]
+
+
+def _seasons(truth: Truth, parameters: Parameters) -> list[Effect]:
+    """How often people came on some days, beside what they would have done on plain ones.
+
+    Without the grocer, to whom some go so often that chances of a day do not rise as their rates do.
+    """
+    days = calendar(parameters)
+    table = (
+        truth.read("trips")
+        .group_by(["day", "seller_id"])
+        .aggregate([(name, "sum") for name in ("plain_trips", "plain_trips_squared", "trips")])
+    )
+    sums = np.zeros((3, days.days, len(SELLER_IDS)))
+    place = (table["day"].to_numpy(), pc.index_in(table["seller_id"], pa.array(SELLER_IDS)).to_numpy())
+    for row, name in enumerate(("plain_trips", "plain_trips_squared", "trips")):
+        sums[row][place] = table[f"{name}_sum"].to_numpy()
+    sums[:, :, GROCER] = 0
+
+    to_christmas = np.array([(date(each.year, *CHRISTMAS) - each).days for each in days.dates[: days.days]])
+    promotion, weekend = days.is_promotion[: days.days] == 1, days.weekday[: days.days] >= 5
+    plain = ~promotion & ((to_christmas < 0) | (to_christmas > 21))
+    kinds = (
+        (parameters.behaviour, "weekend_lift", weekend & plain),
+        (parameters.behaviour, "christmas_lift", ~weekend & (to_christmas > 0) & (to_christmas <= 7)),
+        (parameters.world, "promotion_lift", ~weekend & promotion),
+    )
+    return [_lift(group, name, days, sums, which) for group, name, which in kinds if which.any()]
+
+
+def _lift(group: Any, name: str, days: Calendar, sums: Floats, which: Floats) -> Effect:
+    """The factor under which as many trips were to be expected as were made, on some days.
+
+    A person comes at most once a day: of a rate r the chance is r − r²/2, to the second order.
+    """
+    chosen = np.flatnonzero(which)
+    felt = np.stack([felt_by(days, int(day)) for day in chosen])
+    plain, squared, trips = sums[:, chosen]
+    lift, made = 1.0, float(trips.sum())
+    slope = 1.0
+    for _ in range(50):
+        factor = 1 + (lift - 1) * felt
+        slope = float((felt * (plain - factor * squared)).sum())
+        step = (made - float((factor * plain - factor**2 * squared / 2).sum())) / slope
+        lift += step
+        if abs(step) < 1e-9:
+            break
+    return _effect(group, name, lift, float(np.sqrt(made)) / slope, int(made))
+
+
+def _people(truth: Truth, parameters: Parameters) -> list[Effect]:
+    """What people are, as often as planted: consents, who is away, phones handed on, mistyped addresses."""
+    group = parameters.people
+    people = truth.read(
+        "people", ["refused_seller", "changes_consent", "consents_email", "consents_sharing", "away_from_day"]
+    )
+    known = truth.read("identifiers", ["identifier_type", "relation"])
+
+    def count(kind: str, relation: str) -> int:
+        both = pc.and_(pc.equal(known["identifier_type"], kind), pc.equal(known["relation"], relation))
+        return int(pc.sum(both).as_py() or 0)
+
+    def share(name: str, mask: Any) -> Effect:
+        return _binomial(group, name, int(pc.sum(mask).as_py() or 0), len(people))
+
+    return [
+        share("consent_email", people["consents_email"]),
+        share("consent_sharing", people["consents_sharing"]),
+        share("consent_seller_override", pc.is_valid(people["refused_seller"])),
+        share("consent_change", people["changes_consent"]),
+        share("away_share", pc.less(people["away_from_day"], parameters.run.days)),
+        _binomial(group, "handed_on_share", count("device", "handed_on"), count("device", "own")),
+        _binomial(group, "mistyped_share", count("email", "mistyped"), count("email", "own")),
     ]
 
 
+def _cards(truth: Truth, parameters: Parameters) -> list[Effect]:
+    """Points for money, and the money from which a tier holds: between the last below it and the first in it."""
+    group = parameters.behaviour
+    cards = truth.read("cards")
+    spent, within, receipts, points = _columns(cards, "spent", "spent_in_period", "receipts", "points_earned")
+    # Each receipt loses a part of a point: as much as a second column says.
+    design = np.stack([within, receipts], axis=1)
+    value, squares, _, _ = np.linalg.lstsq(design, points, rcond=None)
+    spread = float(squares[0]) / max(1, len(points) - 2) if len(squares) else 0.0
+    error = float(np.sqrt(spread * np.linalg.inv(design.T @ design)[0, 0]))
+    effects = [_effect(group, "points_per_unit", float(value[0]), error, int(receipts.sum()))]
+    for name, below, above in (("tier_silver", "basic", "silver"), ("tier_gold", "silver", "gold")):
+        low = spent[pc.equal(cards["tier"], below).to_numpy(zero_copy_only=False)]
+        high = spent[pc.equal(cards["tier"], above).to_numpy(zero_copy_only=False)]
+        if len(low) and len(high):
+            middle, half = (low.max() + high.min()) / 2, (high.min() - low.max()) / 2
+            effects.append(_effect(group, name, float(middle), float(half), len(low) + len(high)))
+    return effects
+
+
+def _assortment(parameters: Parameters, seed: int) -> list[Effect]:
+    """Launches and retirements; the best seller of a category is neither."""
+    world = world_of(parameters, seed)
+    movable = np.ones(world.products, dtype=bool)
+    movable[[world.products_of(category).start for category in range(world.categories)]] = False
+    launched = int((world.launched_day[movable] >= 0).sum())
+    retired = int((world.retired_day[movable] <= parameters.run.days).sum())
+    group = parameters.world
+    return [
+        _binomial(group, "launched_share", launched, int(movable.sum())),
+        _binomial(group, "retired_share", retired, int(movable.sum())),
+    ]
+
+
+def _outage(out: Path, parameters: Parameters) -> list[Effect]:
+    """Days of which nothing at all had come in the night after, though things had been booked."""
+    group, days = parameters.channels, calendar(parameters)
+    paths = sorted((out / "inbox" / "loyalty").glob("points-*.csv"))
+    if group.outage_channel != "loyalty" or not paths:
+        return []
+    options = pyarrow.csv.ConvertOptions(include_columns=["booked_at", "received_at"])
+    rows = pa.concat_tables([pyarrow.csv.read_csv(path, convert_options=options) for path in paths])
+    booked, received = (
+        rows[name].cast(pa.timestamp("ms", "UTC")).cast(pa.int64()).to_numpy() for name in rows.column_names
+    )
+    day = np.clip(days.day_of(booked), 0, days.days - 1)
+    # The account is closed at midnight; what is there an hour later was on time.
+    in_time = np.bincount(day, weights=received <= days.midnight[day + 1] + HOUR, minlength=days.days)
+    late = (np.bincount(day, minlength=days.days) > 0) & (in_time == 0)
+    return [_effect(group, "outage_days", float(late.sum()), 0.0, len(rows))]
+
+
 def _share(name: str, parameters: Parameters, did: int, could: int) -> Effect:
+    return _binomial(parameters.response, name, did, could)
+
+
+def _binomial(group: Any, name: str, did: int, could: int) -> Effect:
     share = did / max(1, could)
     error = float(np.sqrt(max(share * (1 - share), 1e-12) / max(1, could)))
-    field = type(parameters.response).model_fields[name]
-    return Effect(name, field.description or "", getattr(parameters.response, name), share, error, could)
+    return _effect(group, name, share, error, could)
+
+
+def _effect(group: Any, name: str, recovered: float, error: float, evidence: int) -> Effect:
+    """An effect whose planted number and meaning are those of a parameter."""
+    meaning = type(group).model_fields[name].description or ""
+    return Effect(name, meaning, float(getattr(group, name)), recovered, error, evidence)
 
 
 def _effects(

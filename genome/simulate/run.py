@@ -139,6 +139,11 @@ def simulate(parameters: Parameters, seed: int, out: Path, progress: Progress | 
     return mall
 
 
+def world_of(parameters: Parameters, seed: int) -> World:
+    """What all blocks share: the same for the same parameters and seed."""
+    return _surroundings(parameters.model_dump_json(), seed)[1]
+
+
 def scene_of(parameters: Parameters, seed: int, block: int, out: Path) -> Scene:
     """One block with everything that happened to it, before anything is written."""
     run = parameters.run

@@ -19,6 +19,8 @@ from genome.simulate.randomness import Bools, Floats, Ints
 from genome.simulate.world import CHANNELS, GROCER, KINDS, SELLER_IDS, World
 
 FOLDER = "truth"
+CONSENTS = ("email", "sms_push", "direct_mail", "location", "profiling", "sharing")
+"""The columns of `People.consent`, at the start of the period."""
 
 
 class Truth:
@@ -79,6 +81,9 @@ def _tables(scene: Scene) -> Iterator[tuple[str, pa.Table]]:
         "fatigue",
         _sums(history.by_fatigue, ("person_days", "excess", "usual_trips", "trips", "complaints")),
     )
+    yield "trips", _trips(scene)
+    if scene.cards is not None:
+        yield "cards", _plain(scene.cards)
     for cross, name in enumerate(("memory_loyal", "memory_cross_brand")):
         yield name, _sums(history.by_memory[cross], ("days_at_risk", "up_sells", "left"))
     gaps, lines, purchases = scene.purchases.stockouts, scene.purchases.lines, scene.purchases
@@ -125,6 +130,21 @@ def _sums(values: Floats, names: tuple[str, ...]) -> pa.Table:
     return pa.table({"bin": np.arange(len(values))} | columns)
 
 
+def _trips(scene: Scene) -> pa.Table:
+    """Of each day and seller: trips expected on a plain day (and their squares), and those that were made."""
+    sums = scene.history.by_day
+    days, sellers, _ = sums.shape
+    return pa.table(
+        {
+            "day": np.repeat(np.arange(days), sellers),
+            "seller_id": pick(pa.array(SELLER_IDS), np.tile(np.arange(sellers), days)),
+            "plain_trips": sums[:, :, 0].ravel(),
+            "plain_trips_squared": sums[:, :, 1].ravel(),
+            "trips": sums[:, :, 2].ravel(),
+        }
+    )
+
+
 def _plain(table: pa.Table) -> pa.Table:
     """Every text column as plain text, so that tables can be put together."""
     return table.cast(pa.schema([(each.name, each.type) for each in table.schema])).combine_chunks()
@@ -158,6 +178,9 @@ def _people(scene: Scene) -> pa.Table:
             "home_mall": people.home_mall,
             "away_from_day": people.away_from,
             "away_until_day": people.away_until,
+            "refused_seller": pick(pa.array(SELLER_IDS), people.refused_seller),
+            "changes_consent": people.change_day >= 0,
+            **{f"consents_{name}": people.consent[:, column] for column, name in enumerate(CONSENTS)},
             "has_drift": moved,
             "jump_week": people.jump_week,
             "categories": pa.array([world.category_name] * people.count, pa.list_(pa.string())),

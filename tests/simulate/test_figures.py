@@ -23,11 +23,23 @@ def test_the_published_effects_are_those_of_the_present_parameters() -> None:
     row = r"^\| `(\w+)` \|.*?\| (-?[\d.]+) \| .*\| (yes|\*\*no\*\*) \|$"
     rows = re.findall(row, (DOCS / "effects.md").read_text(), re.MULTILINE)
     assert len(rows) >= 20
-    response = Parameters().response.model_dump()
-    published = {name: float(value) for name, value, _ in rows if name in response}
-    assert len(published) >= 15
-    assert published == {name: pytest.approx(response[name]) for name in published}
+    planted = {name: value for group in Parameters().model_dump().values() for name, value in group.items()}
+    published = {name: float(value) for name, value, _ in rows if name in planted}
+    assert len(published) >= 30
+    assert published == {name: pytest.approx(planted[name]) for name in published}
     assert {verdict for _, _, verdict in rows} == {"yes"}
+
+
+def test_what_else_is_modelled_stands_among_the_recovered_effects() -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text()
+    section = page.partition("## Also modelled")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 9
+    published = set(re.findall(r"^\| `(\w+)`", (DOCS / "effects.md").read_text(), re.MULTILINE))
+    for row in rows:
+        named = set(re.findall(r"`(\w+)`", row.split("|")[3])) - {"motives"}
+        assert named, row
+        assert named <= published, row
 
 
 def test_every_parameter_of_the_response_model_stands_in_its_formulas() -> None:

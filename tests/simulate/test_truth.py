@@ -19,6 +19,7 @@ from genome.simulate.run import simulate
 from genome.simulate.truth import Truth
 
 TABLES = {
+    "cards",
     "churn",
     "contacts",
     "fatigue",
@@ -31,6 +32,7 @@ TABLES = {
     "owners",
     "people",
     "stockouts",
+    "trips",
 }
 
 
@@ -123,11 +125,24 @@ def test_one_card_one_person_but_for_the_traps(mall_folder: Path) -> None:
 def test_the_planted_effects_are_recovered(tmp_path: Path) -> None:
     simulate(parameters.load("small", workers=1), 11, tmp_path / "mall")
     effects = {effect.name: effect for effect in recover(tmp_path / "mall")}
-    assert len(effects) >= 20
+    assert len(effects) >= 35
     assert [name for name, effect in effects.items() if not effect.is_recovered] == []
     # And the estimates are sharp enough to mean something: the main ones differ from nothing.
     for name in ("move_match", "fatigue_trips", "churn_up_sell", "online_to_store", "lift_email"):
         assert effects[name].recovered > 4 * effects[name].error, name
+
+
+def test_another_lift_and_another_rate_of_points_are_found_as_planted(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        "[run]\ncustomers = 800\ndays = 35\nblock = 400\n"
+        "[world]\npromotion_lift = 4.0\n[behaviour]\npoints_per_unit = 3.0\n[channels]\noutage_days = 4\n"
+    )
+    simulate(parameters.load(mine), 3, tmp_path / "mall")
+    effects = {effect.name: effect for effect in recover(tmp_path / "mall")}
+    for name, other in (("promotion_lift", 2.2), ("points_per_unit", 1.0), ("outage_days", 2.0)):
+        assert effects[name].is_recovered, effects[name]
+        assert abs(effects[name].recovered - other) > 3 * effects[name].error, effects[name]
 
 
 def test_a_wrong_planted_number_is_not_recovered(mall_folder: Path) -> None:

@@ -39,6 +39,8 @@ class Scene:
     """Truth about single events: who it really was, where the identifier tells otherwise or nothing."""
     motives: list[pa.Table] = field(default_factory=list)
     """Truth about texts: the motive behind each."""
+    cards: pa.Table | None = None
+    """Truth about loyalty cards: what was spent with each, its points and its tier at the end."""
 
     def random(self, name: str) -> np.random.Generator:
         """A stream of this block."""

@@ -10,8 +10,6 @@ from genome.simulate.randomness import Bools, Floats, Ints
 from genome.simulate.world import GROCER
 
 TIERS = ("basic", "silver", "gold")
-TIER_FROM = np.array([0.0, 400.0, 1200.0])
-"""Money spent in the period, with what came before it, from which a tier holds."""
 POINTS_STEP = 500
 """Points are spent in steps of this many, as soon as they are there."""
 
@@ -157,20 +155,32 @@ def _redemptions(scene: Scene, lines: Lines) -> None:
 
 
 def _points(scene: Scene, receipts: Lines, shown: Bools, amount: Floats) -> None:
-    """A point for each dollar; tiers by what was spent; points spent in steps."""
-    days, people = scene.days, scene.people
+    """Points for what is spent; tiers by all that was spent, before the period too; points spent in steps."""
+    days, people, behaviour = scene.days, scene.people, scene.parameters.behaviour
+    tier_from = np.array([0.0, behaviour.tier_silver, behaviour.tier_gold])
     rows = np.flatnonzero(shown)
     rows = rows[np.lexsort((receipts.instant[rows], receipts.person[rows]))]
     person, instant = receipts.person[rows], receipts.instant[rows]
     before = scene.random("points").gamma(1.0, 250.0, people.count)
-    earned = np.floor(amount[rows]).astype(np.int64)
+    earned = np.floor(behaviour.points_per_unit * amount[rows]).astype(np.int64)
     total = _running(earned, person)
     spent = np.floor(before[person] % POINTS_STEP).astype(np.int64)
     steps = (spent + total) // POINTS_STEP - (spent + total - earned) // POINTS_STEP
     balance = (spent + total) % POINTS_STEP
     money = before[person] + _running(amount[rows], person)
-    tier = np.searchsorted(TIER_FROM, money, side="right") - 1
-    old_tier = np.searchsorted(TIER_FROM, money - amount[rows], side="right") - 1
+    tier = np.searchsorted(tier_from, money, side="right") - 1
+    old_tier = np.searchsorted(tier_from, money - amount[rows], side="right") - 1
+    last = np.append(np.diff(person) != 0, True) if len(person) else np.zeros(0, dtype=bool)
+    scene.cards = pa.table(
+        {
+            "person_id": people.person_id[person[last]],
+            "spent": money[last],
+            "spent_in_period": money[last] - before[person[last]],
+            "receipts": np.bincount(person, minlength=people.count)[person[last]],
+            "points_earned": total[last],
+            "tier": pick(pa.array(TIERS), tier[last]),
+        }
+    )
 
     def part(event: str, mask: Bools, points: Ints, left: Ints, delay: int) -> dict[str, pa.Array]:
         at = instant[mask] + delay

@@ -107,7 +107,7 @@ def _service(scene: Scene) -> None:
     people, days, world = scene.people, scene.days, scene.world
     complainer, complaint_day = scene.history.complaints
     gaps = scene.purchases.stockouts
-    asks = np.flatnonzero(random.random(len(gaps)) < 0.03)
+    asks = np.flatnonzero(random.random(len(gaps)) < scene.parameters.response.stockout_asks)
     lines = scene.purchases.lines
     rate = np.where(lines.seller == GROCER, 0.0003, 0.01)
     troubled = np.flatnonzero(random.random(len(lines)) < rate)
