@@ -116,24 +116,29 @@ def _check_a_day_backfilled_twice_gives_the_same_rows_and_leaves_others_untouche
         (inbox / f"events-{day}.csv").write_text("\n".join([header, *lines, ""]))
     command = [sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "ingest_web"]
     command += ["--from-date", "2017-03-01", "--to-date", "2017-03-02", "--max-active-runs", "2"]
-    done = subprocess.run(
-        command,
-        env=airflow_env.child_environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    _run_backfill(settings, command)
     until(lambda: _backfills_done(settings) == 1, "backfilled", 180.0)
     once = _rows(settings)
-    with AirflowClient(settings) as airflow:  # as the button on the DAG's page does it
-        days = {"from_date": "2017-03-01T00:00:00Z", "to_date": "2017-03-02T00:00:00Z"}
-        again = {"dag_id": "ingest_web", "reprocess_behavior": "completed", **days}
-        airflow._request("POST", "/api/v2/backfills", json=again)
+    _run_backfill(settings, [*command, "--reprocess-behavior", "completed"])
     until(lambda: _backfills_done(settings) == 2, "backfilled again", 180.0)
     assert _rows(settings) == once
     assert {str(row[1])[:10] for row in once} == {"2017-03-01", "2017-03-02"}
     assert len(once) == 40
+
+
+def _run_backfill(settings: Settings, command: list[str]) -> None:
+    # Airflow on SQLite refuses to make a backfill while its scheduler writes, and says so: then it is asked again.
+    for _ in range(5):
+        done = subprocess.run(
+            command,
+            env=airflow_env.child_environment(settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "locked" not in done.stdout + done.stderr:
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _backfills_done(settings: Settings) -> int:

@@ -29,5 +29,5 @@ select
     _ingested_at
 from {{ lake('interactions', channel='crm') }}
 where
-    interaction_type = 'Consent Changed'
+    interaction_type in ('Consent Changed', 'Consent Updated')
     and source_id <> 'crm_contacts'

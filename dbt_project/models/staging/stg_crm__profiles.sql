@@ -31,5 +31,5 @@ select
 from {{ lake('interactions', channel='crm') }}
 -- A row of the channel is staged once, whatever its type.
 where
-    interaction_type <> 'Consent Changed'
+    interaction_type not in ('Consent Changed', 'Consent Updated')
     and source_id <> 'crm_contacts'
