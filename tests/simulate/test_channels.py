@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from genome.simulate.run import Mall
+from genome.simulate.sink import BREAKABLE, UNREADABLE
 from genome.simulate.tables import STREAMS
 
 Lake = duckdb.DuckDBPyConnection
@@ -41,7 +42,9 @@ def test_the_natural_key_of_a_stream_is_unique(lake: Lake, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["web_events", "app_events", "location_pings"])
-def test_doubled_rows_are_byte_identical_and_as_many_as_planted(lake: Lake, name: str) -> None:
+def test_doubled_rows_are_byte_identical_and_as_many_as_the_summary_says(
+    lake: Lake, mall: Mall, name: str
+) -> None:
     key = "ping_id" if name == "location_pings" else "event_id"
     total, different, keys = one(
         lake,
@@ -51,6 +54,20 @@ def test_doubled_rows_are_byte_identical_and_as_many_as_planted(lake: Lake, name
     )
     assert different == keys
     assert 0.003 < (total - different) / total < 0.02
+    assert mall.doubled[name.replace("_", "/")] == total - different
+
+
+def test_rows_without_a_readable_time_are_as_many_as_the_summary_says(lake: Lake, mall: Mall) -> None:
+    found = {
+        key: one(
+            lake,
+            f"select count(*) filter (where {STREAMS[key].time}::varchar = '{UNREADABLE}') "
+            f"from {key.replace('/', '_')}",
+        )
+        for key in BREAKABLE
+    }
+    assert {key: count for key, count in found.items() if count} == mall.broken
+    assert sum(found.values()) > 0
 
 
 def test_nothing_arrives_after_the_cut_off_or_before_it_happened(lake: Lake, mall: Mall) -> None:

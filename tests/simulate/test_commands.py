@@ -30,6 +30,15 @@ def test_simulate_without_a_folder_says_what_is_missing() -> None:
     assert "--out" in str(result.exception)
 
 
+def test_a_write_key_for_a_channel_that_is_not_live_is_refused(mall_folder: Path) -> None:
+    result = runner.invoke(
+        app, ["simulate", "live", str(mall_folder), "http://127.0.0.1:9", "--write-key", "web=one,pos=two"]
+    )
+    assert isinstance(result.exception, UsageError)
+    assert "'pos'" in str(result.exception)
+    assert "web, app, location" in str(result.exception)
+
+
 def test_recover_prints_each_effect(mall_folder: Path) -> None:
     result = runner.invoke(app, ["simulate", "recover", str(mall_folder), "--json"])
     assert result.exit_code == 0, result.output
