@@ -80,7 +80,7 @@ def supervised(settings: Settings, *services: Service, policy: Policy = QUICK) -
         yield supervisor
     finally:
         box["loop"].call_soon_threadsafe(supervisor.stop)  # type: ignore[attr-defined]
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
 
 

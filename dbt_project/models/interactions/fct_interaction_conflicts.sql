@@ -9,8 +9,8 @@ with landed as (
         received_at,
         concat_ws(
             '|', interaction_type, source_key, product_id, offer_id, store_id,
-            {% if 'quantity' in brings %}cast(quantity as varchar){% else %}''{% endif %},
-            {% if 'amount' in brings %}cast(amount as varchar){% else %}''{% endif %}
+            {% if 'quantity' in brings %}cast(quantity as string){% else %}''{% endif %},
+            {% if 'amount' in brings %}cast(amount as string){% else %}''{% endif %}
         ) as content
     from {{ ref(staging) }}
     {% if not loop.last %}union all
