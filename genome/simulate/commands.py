@@ -111,6 +111,44 @@ def recover(folder: Folder, as_json: AsJson = False) -> None:
     report({"effects": rows}, as_json=as_json, human=human)
 
 
+@simulate.command("tastes")
+def tastes(
+    folder: Folder,
+    to: Annotated[Path | None, typer.Option(help="Write the page into this folder too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Correlate the genomes of the built mall with the latent tastes that made it.
+
+    It reads the home that ingested and built the mall (`genome demo --data mall`: the folder is `mall` in it).
+    """
+    from dataclasses import asdict
+
+    from genome.settings import load
+    from genome.simulate import tastes as library
+    from genome.simulate.figures import tastes_page
+    from genome.simulate.run import Mall
+
+    rows = library.compare(load(), folder)
+    if to is not None:
+        (to / "tastes.md").write_text(tastes_page(Mall.read(folder), rows))
+
+    def human(console: Console) -> None:
+        table = Table("purchase lines", "people", *library.MEASURES)
+        for row in rows:
+            table.add_row(
+                _span(row.at_least, row.at_most),
+                f"{row.people:,}",
+                *(f"{row.correlation[name]:.3f} ± {row.error[name]:.3f}" for name in library.MEASURES),
+            )
+        console.print(table)
+
+    report({"rows": [asdict(row) for row in rows]}, as_json=as_json, human=human)
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least}–{most}" if most < 10**6 else f"{least} and more"
+
+
 @simulate.command("figures")
 def figures(
     folder: Folder,

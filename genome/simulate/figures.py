@@ -8,6 +8,7 @@ from genome.simulate.parameters import Parameters
 from genome.simulate.recover import Effect, recover
 from genome.simulate.run import Mall
 from genome.simulate.tables import FEEDS, STREAMS
+from genome.simulate.tastes import MEASURES, Row
 
 MADE = "<!-- Made by `genome simulate figures`; edit the code instead. -->"
 
@@ -98,6 +99,27 @@ def calibration_page(mall: Mall, ours: Shapes, theirs: Shapes) -> str:
         f"![Basket size, gaps between baskets, category skew, redemption](calibration.svg)\n\n{quantiles}\n"
         f"Share of revenue in the biggest categories:\n\n{skew}\n"
         f"Letters with at least one redeemed coupon, campaigns that have ended:\n\n{redeemed}"
+    )
+
+
+def tastes_page(mall: Mall, rows: list[Row]) -> str:
+    """What the genome recovers of the latent tastes, by amount of evidence."""
+    lines = [
+        [
+            f"{row.at_least}–{row.at_most}" if row.at_most < 10**6 else f"{row.at_least} and more",
+            f"{row.people:,}",
+            *(f"{row.correlation[name]:.3f} ± {row.error[name]:.3f}" for name in MEASURES),
+        ]
+        for row in rows
+    ]
+    return (
+        "# Does the genome find the taste?\n"
+        "<!-- Made by `genome simulate tastes DIR --to docs/simulator`; edit the code instead. -->\n\n"
+        f"{_origin(mall)}\n"
+        "Spearman correlation, over the categories of each person, between what the platform knows and the\n"
+        "share of the person's lines that the latent taste expects at the end of the run; mean over people ±\n"
+        "standard error. Evidence is given to whoever truly acted, so this measures the genome's mathematics\n"
+        "and not the resolution of identities.\n\n" + _table(["purchase lines", "people", *MEASURES], lines)
     )
 
 
