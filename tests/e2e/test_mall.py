@@ -104,7 +104,8 @@ def test_three_buyers_are_shown_with_a_genome_and_a_choice(mall: Journey) -> Non
     assert len(mall.first["people"]) == 3
     for person in mall.first["people"]:
         loci = {locus["locus_id"] for locus in person["genome"]["loci"]}
-        assert {"department", "category", "brand", "price_tier"} <= loci
+        # (Price tiers come from the prices of the months before: who bought in the first month only has none.)
+        assert {"department", "category", "product_type", "brand", "brand_type", "pack_size"} <= loci
         assert bool(person["decision"]["offers"]) != bool(person["decision"]["silence"])
 
 
