@@ -107,6 +107,13 @@ class Parameters:
     dna: Dna
 
     @property
+    def named(self) -> frozenset[str]:
+        """Types that take evidence back, or whose evidence is taken back."""
+        types = list(self.kinds)
+        pairs = [(at, int(back)) for at, back in enumerate(self.reverses) if back >= 0]
+        return frozenset(types[at] for pair in pairs for at in pair)
+
+    @property
     def reversible(self) -> frozenset[int]:
         """Types whose evidence some other type takes back."""
         return frozenset(int(each) for each in self.reverses if each >= 0)

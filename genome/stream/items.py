@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ class Item:
     """One interaction of a record: an order of three products is three.
 
     Attributes:
-        interaction_id: as the lake has it.
+        interaction_id: as the lake has it; empty where nothing can take the interaction back.
         product_id: the product.
-        order: the order, or else the visit: what a refund names.
+        order: the order, or else the visit: what a refund names; None where nothing can take it back.
         number: the line within the order.
         quantity: units, None where not said.
     """
@@ -34,33 +34,48 @@ LINE_CHANNELS: Final = frozenset({"web", "app", "pos"})
 """Channels of which dbt stages order, line and quantity; from the others it takes the product alone."""
 
 
-def items(record: Record) -> Iterator[Item]:
-    """The interactions of a record that name a product: as genome/lake/live.py lands and dbt stages them."""
+def items(record: Record, *, is_named: bool = True) -> Iterator[Item]:
+    """The interactions of a record that name a product: as genome/lake/live.py lands and dbt stages them.
+
+    Args:
+        record: what was accepted.
+        is_named: whether a refund can name it: then it gets its id and its order.
+    """
     said = record.properties
+    if not record.name.startswith("Order "):
+        item = _item(record, said, None, is_named=is_named)
+        if item is not None:
+            yield item
+        return
     products = said.get("products")
-    if not isinstance(products, list) or not products or not record.name.startswith("Order "):
-        item = _item(record, said, None)
+    if not isinstance(products, list) or not products:
+        item = _item(record, said, None, is_named=is_named)
         if item is not None:
             yield item
         return
     for line, each in enumerate(products, 1):
-        item = _item(record, {**said, **each} if isinstance(each, dict) else said, line)
+        fields = {**said, **each} if isinstance(each, dict) else said
+        item = _item(record, fields, line, is_named=is_named)
         if item is not None:
             yield item
 
 
-def _item(record: Record, fields: Mapping[str, Any], line: int | None) -> Item | None:
+def _item(record: Record, fields: Mapping[str, Any], line: int | None, *, is_named: bool) -> Item | None:
     product = identifier(fields.get("product_id")) or identifier(fields.get("sku"))
     if product is None:
         return None
-    units = number = None
-    if record.channel in LINE_CHANNELS:
-        units = number_of(fields, "quantity")
-        if units is None and line is not None:
-            units = 1.0
+    has_lines = record.channel in LINE_CHANNELS
+    units = number_of(fields, "quantity") if has_lines else None
+    if units is None and line is not None and has_lines:
+        units = 1.0
+    if not is_named:
+        return Item("", product, None, None, units)
+    said = None
+    if has_lines:
         said = number_of(fields, "line_number") if line is None else line
-        number = None if said is None else int(said)
-    return Item(_id(record, line), product, _order(record, fields), number, units)
+    return Item(
+        _id(record, line), product, _order(record, fields), None if said is None else int(said), units
+    )
 
 
 def _order(record: Record, fields: Mapping[str, Any]) -> str | None:
@@ -74,6 +89,8 @@ def _order(record: Record, fields: Mapping[str, Any]) -> str | None:
 def number_of(fields: Mapping[str, Any], name: str) -> float | None:
     """A number, which clients may send as text; None where it is none."""
     found = fields.get(name)
+    if found is None:
+        return None
     if isinstance(found, str):
         try:
             found = float(found)
@@ -130,12 +147,13 @@ class Columns:
     places: dict[str, int] = field(default_factory=dict)
 
 
-def columns(records: Sequence[Record], names: frozenset[str]) -> Columns:
+def columns(records: Iterable[Record], names: frozenset[str], named: frozenset[str]) -> Columns:
     """What a batch says.
 
     Args:
         records: in the stream's order.
         names: the interaction types that are evidence.
+        named: those among them that take evidence back, or whose evidence is taken back.
     """
     made = Columns()
     for record in records:
@@ -148,7 +166,7 @@ def columns(records: Sequence[Record], names: frozenset[str]) -> Columns:
             place = place_act(name, at, identifier(said.get("store_id")), said.get("place_id"))
             made.acts.setdefault(key, []).append(layout.encode_act(place))
             continue
-        for item in items(record):
+        for item in items(record, is_named=name in named):
             add(made, key, name, at, item, names)
     return made
 

@@ -70,7 +70,10 @@ at = at + 1
 local found = {}
 for number = 2, #KEYS do
   local size = redis.call('APPEND', KEYS[number], ARGV[at + number])
-  if number <= sessions + 1 then redis.call('EXPIRE', KEYS[number], life) end
+  -- Not each time: it would cost as much as the append itself. A log that is made, and one in eight after that.
+  if number <= sessions + 1 and (size == #ARGV[at + number] or size % 8 == 0) then
+    redis.call('EXPIRE', KEYS[number], life)
+  end
   if size >= large then
     found[#found + 1] = number
     found[#found + 1] = size
@@ -133,6 +136,7 @@ class LiveHandler:
         self._looked = float("-inf")
         self._preparing: threading.Thread | None = None
         self._names: frozenset[str] = frozenset()
+        self._named: frozenset[str] = frozenset()
         self._lock = threading.RLock()
 
     # What the consumer asks
@@ -167,7 +171,7 @@ class LiveHandler:
             epochs = [self._epochs[name] for name in sorted(self._ready.get(partition, ()))]
             fields = dict.fromkeys((_MAIN, *(epoch.name for epoch in epochs)), expected)
             fresh = self._fresh(entries)
-            batch = columns(fresh, self._names)
+            batch = columns(fresh.values(), self._names, self._named)
             if not self._apply(partition, batch, entries[-1].id, epochs, fields, sessions=True):
                 # Another process has moved it, or the store has come back empty: `position` sees to either.
                 raise PositionMovedError([partition])
@@ -253,7 +257,9 @@ class LiveHandler:
         self._announce_epoch(epoch)
         with self._lock:
             self._epochs = {**self._epochs, epoch.name: epoch}
-            self._names = frozenset(name for each in self._epochs.values() for name in each.parameters.kinds)
+            every = [each.parameters for each in self._epochs.values()]
+            self._names = frozenset(name for each in every for name in each.kinds)
+            self._named = frozenset(name for each in every for name in each.named)
         log.info("live_epoch_read", epoch=epoch.name)
         return epoch
 
@@ -368,7 +374,9 @@ class LiveHandler:
         for records, position in self._pages(partition, after, until):
             fresh = {_number(record): record for record in reversed(records)}
             batch = columns(
-                [each for number, each in reversed(fresh.items()) if number not in seen], self._names
+                [each for number, each in reversed(fresh.items()) if number not in seen],
+                self._names,
+                self._named,
             )
             seen.update(dict.fromkeys(fresh))
             at = self._replayed(partition, epoch, batch, position, at, sessions=sessions)
@@ -430,17 +438,17 @@ class LiveHandler:
 
     # Applying
 
-    def _fresh(self, entries: Sequence[Entry]) -> list[Record]:
+    def _fresh(self, entries: Sequence[Entry]) -> dict[int, Record]:
         """The records that were not seen lately: the collector's window is the first to know, this the last."""
         found: dict[int, Record] = {}
         for entry in entries:
             number = _number(entry.record)
             if number not in self._recent:
                 found.setdefault(number, entry.record)
-        return list(found.values())
+        return found
 
-    def _remember(self, records: Sequence[Record]) -> None:
-        self._recent.update(dict.fromkeys(_number(record) for record in records))
+    def _remember(self, fresh: Mapping[int, Record]) -> None:
+        self._recent.update(dict.fromkeys(fresh))
         if len(self._recent) > 2 * _REMEMBERED:
             self._recent = dict.fromkeys(list(self._recent)[-_REMEMBERED:])
 

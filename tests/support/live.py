@@ -75,7 +75,11 @@ def event(name: str, number: int, *, key: str = "user:u1", at: datetime | None =
 
 
 def publish_build(
-    settings: Settings, *, as_of: datetime = CUT_OFF, stream: dict[int, bytes] | None = None
+    settings: Settings,
+    *,
+    as_of: datetime = CUT_OFF,
+    stream: dict[int, bytes] | None = None,
+    dna: dict[str, list[tuple[int, str]]] = DNA,
 ) -> publish.Publication:
     """A build of one customer with two keys, who has bought milk and cheese: an order of three milks among it."""
     area = publish.stage(settings, "genome")
@@ -131,7 +135,7 @@ def publish_build(
                 "valid_from": LONG_AGO,
                 "valid_to": None,
             }
-            for product, genes in DNA.items()
+            for product, genes in dna.items()
             for gene, locus in genes
         ],
         valid_from=instant,
@@ -141,8 +145,8 @@ def publish_build(
         "genes",
         "dim_genes",
         [
-            {"gene_hash": gene, "locus_number": number}
-            for gene, number in ((MILK, 2), (CHEESE, 2), (ORGANIC, 5))
+            {"gene_hash": gene, "locus_number": {"category": 2, "claim": 5}[locus]}
+            for gene, locus in sorted({each for genes in dna.values() for each in genes})
         ],
     )
     write(
