@@ -33,10 +33,12 @@ from genome.features.definitions import (
     feature_hash,
     metadata_key,
 )
+from genome.features.live import GENOME_VIEW
 from genome.features.online import PROJECT, read_catalogue
 from genome.lake.publish import Publication
 from genome.settings import Settings
 from genome.stores import valkey
+from genome.stream.deltas import wait_for_deltas
 
 if TYPE_CHECKING:
     import redis
@@ -188,6 +190,10 @@ def load_online(settings: Settings, views: Sequence[str] | None = None) -> LoadR
     for name in wanted:
         if name not in known:
             raise UsageError(f"There is no feature view '{name}'.", f"There is: {', '.join(known)}.")
+    genome = publications(settings).get(GENOME_VIEW)
+    if genome is not None and GENOME_VIEW in wanted:
+        # Rows of the new build want its live deltas: else what has just happened would vanish for a moment.
+        wait_for_deltas(settings, genome.epoch)
     try:
         with valkey.connect(settings, "online") as client, client.lock(_LOADER, _LOCK_SECONDS) as lock:
             loaded, removed = _load(settings, client, services, wanted, lock.reacquire)

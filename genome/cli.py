@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "collector": "genome.collector.commands:collector",
     "sources": "genome.collector.commands:sources",
     "stream": "genome.stream.commands:stream",
+    "rules": "genome.rules.commands:rules",
     "simulate": "genome.simulate.commands:simulate",
     "docs": "genome.docs:docs",
     "settings": "genome.commands:settings",

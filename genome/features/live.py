@@ -3,7 +3,8 @@
 The consumer `live` (genome/stream/live.py) writes, readers of the online store read. All of it is a log:
 sums are appended and added up on reading, so neither side waits for the other and any order gives the same.
 
-    live:{p}:epochs                     hash: epoch → the last stream id that is in its deltas
+    live:{p}:epochs                     hash: epoch → the last stream id that is in its deltas; "" → how far the
+                                        partition is, with its sessions
     live:{p}:<epoch>:genes:<key>        sums by gene (`SUMS`), appended; several rows of a gene add up
     live:{p}:<epoch>:lines:<key>        lines and refunds (evidence.LINE), appended: what a refund takes back
     live:{p}:<epoch>:refunded           numbers of groups that have a refund, appended
@@ -47,6 +48,9 @@ SUMS: Final = np.dtype(
 )
 """Sums of one gene, decayed to the epoch's cut-off; `count` is pieces of evidence, `last` the newest one's
 time in microseconds since 1970."""
+
+MAIN: Final = ""
+"""Field of the epochs hash: how far the partition itself is (sessions, and every epoch that is ready)."""
 
 GENOME_VIEW: Final = "feat_customer_genome"
 LISTS: Final = (

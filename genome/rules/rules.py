@@ -17,6 +17,7 @@ import msgspec
 
 from genome.errors import UsageError
 from genome.rules.conditions import AllOf, Condition, fields, parse, refuse_unknown
+from genome.settings import Settings
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_]*")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(second|minute|hour|day)s?")
@@ -132,6 +133,12 @@ def moments(path: Path | None = None) -> tuple[MomentRule, ...]:
 def segments(path: Path | None = None) -> tuple[SegmentRule, ...]:
     """The segment rules of a file; without one, the shipped ones."""
     return _read_segments(_text(path, "segments.toml"), str(path or "segments.toml"))
+
+
+def own_file(settings: Settings, name: str) -> Path | None:
+    """The installation's own rules (`moments` or `segments`), which stand in place of the shipped ones."""
+    path = settings.home / "rules" / f"{name}.toml"
+    return path if path.is_file() else None
 
 
 def _text(path: Path | None, shipped: str) -> str:

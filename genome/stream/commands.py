@@ -1,6 +1,6 @@
 """Verbs of the live path: run a consumer of the stream, and see to what it parked."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -93,6 +93,43 @@ def replay(
     report({"landed": landed, "still_parked": still}, as_json=as_json, human=human)
     if still:
         raise typer.Exit(1)
+
+
+@stream.command("queue")
+def queue(
+    newest: Annotated[int, typer.Option(min=1, help="So many of each partition, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the moments that wait for whoever decides."""
+    from datetime import UTC, datetime, timedelta
+
+    from genome.settings import load
+    from genome.stores import valkey
+    from genome.stream.moments import waiting
+
+    settings = load()
+    with valkey.connect(settings, "events") as client:
+        found = sorted(waiting(settings, client, newest), key=lambda each: -each.at)
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": each.id,
+            "moment": each.moment,
+            "source_key": each.source_key,
+            "at": (start + timedelta(microseconds=each.at)).isoformat(timespec="seconds"),
+            "details": each.details,
+        }
+        for each in found
+    ]
+
+    def human(console: Console) -> None:
+        table = Table("moment", "whose", "at", "details")
+        for row in rows:
+            details = " ".join(f"{name}={value}" for name, value in row["details"].items())
+            table.add_row(row["moment"], row["source_key"], row["at"], details)
+        console.print(table)
+
+    report({"moments": rows}, as_json=as_json, human=human)
 
 
 def _known(consumer: str) -> str:

@@ -30,6 +30,7 @@ from genome.lake import publish
 from genome.settings import Settings
 from genome.stream import keys, landed
 from genome.stream.consumer import Consumer, Entry, PositionMovedError
+from genome.stream.deltas import CONSUMER
 from genome.stream.epoch import Epoch, load
 from genome.stream.evidence import LINE, History, changes, group_of, identity_of
 from genome.stream.items import Columns, columns
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-NAME: Final = "live"
-_MAIN: Final = ""
-"""Field of the epochs hash: how far the partition itself is (sessions, and every epoch that is ready)."""
 _BEGUN: Final = b"begun"
 """Position of an epoch's deltas that hold rows of the lake, but not all yet."""
 _PAGE: Final = 2_000
@@ -122,7 +120,7 @@ class LiveHandler:
     """
 
     def __init__(self, settings: Settings, client: "redis.Redis | None" = None) -> None:
-        self.name = NAME
+        self.name = CONSUMER
         self._settings = settings
         self._client = client
         self._events: redis.Redis | None = None
@@ -147,13 +145,14 @@ class LiveHandler:
             if not self._epochs:
                 self._refresh()
             stored = self._stored(partition)
-            main = stored.get(_MAIN)
-            if main is None:
+            main = stored.get(layout.MAIN)
+            if main is None or landed.end(self._settings, self._stream, partition, main) != main:
+                # The store came back empty, or this was away for longer than the stream waits.
                 main = self._rebuild(partition, None)
             else:
                 self._main[partition] = main
                 self._ready[partition] = set()
-                for name in stored.keys() - self._epochs.keys() - {_MAIN}:
+                for name in stored.keys() - self._epochs.keys() - {layout.MAIN}:
                     self._wipe_epoch(partition, name)
                 for epoch in list(self._epochs.values()):
                     self._catch_up(partition, epoch)
@@ -169,7 +168,7 @@ class LiveHandler:
                 if not entries:
                     return
             epochs = [self._epochs[name] for name in sorted(self._ready.get(partition, ()))]
-            fields = dict.fromkeys((_MAIN, *(epoch.name for epoch in epochs)), expected)
+            fields = dict.fromkeys((layout.MAIN, *(epoch.name for epoch in epochs)), expected)
             fresh = self._fresh(entries)
             batch = columns(fresh.values(), self._names, self._named)
             if not self._apply(partition, batch, entries[-1].id, epochs, fields, sessions=True):
@@ -323,7 +322,7 @@ class LiveHandler:
         for epoch, start in zip(epochs, starts, strict=True):
             # What was done in sessions is made with the epoch that reaches back furthest.
             self._replay(partition, epoch, start, until, sessions=epoch is epochs[0])
-        fields = {_MAIN: b""} | {epoch.name: until for epoch in epochs}
+        fields = {layout.MAIN: b""} | {epoch.name: until for epoch in epochs}
         if self._commit(partition, until, fields, [], [], 0) is None:
             raise UnavailableError("The online store changed while it was filled.", "It is tried again.")
         self._main[partition] = until

@@ -13,10 +13,9 @@ Time is the event's; timers go off by the platform's clock, but never before wha
 read: after a standstill, a purchase that waits there ends the wait that it belongs to.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -25,7 +24,7 @@ from genome.collector import stream
 from genome.collector.contracts import identifier
 from genome.collector.record import Record
 from genome.rules.matcher import Happened, Match, Matcher, Outcome, State
-from genome.rules.rules import MomentRule, moments
+from genome.rules.rules import MomentRule, moments, own_file
 from genome.settings import Settings
 from genome.stream import keys
 from genome.stream.consumer import Consumer, Entry, PositionMovedError
@@ -156,7 +155,7 @@ class MomentsHandler:
     def __init__(self, settings: Settings, rules: Sequence[MomentRule] | None = None) -> None:
         self.name = NAME
         self._settings = settings
-        self._matcher = Matcher(moments(own_file(settings)) if rules is None else rules)
+        self._matcher = Matcher(moments(own_file(settings, "moments")) if rules is None else rules)
         self._client: redis.Redis | None = None
         self._positions: dict[int, bytes] = {}
         self._known: dict[int, int] = {}
@@ -309,12 +308,6 @@ def _text(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def own_file(settings: Settings) -> Path | None:
-    """The installation's own rules, where it has any: they stand in place of the shipped ones."""
-    path = settings.home / "rules" / "moments.toml"
-    return path if path.is_file() else None
-
-
 def _happened(record: Record) -> Happened:
     """A record as rules see it."""
     properties = record.properties
@@ -348,13 +341,15 @@ def _happened(record: Record) -> Happened:
     )
 
 
-def waiting(settings: Settings, client: "redis.Redis") -> Iterator[tuple[int, bytes, Moment]]:
-    """Every moment on the queues: partition, its id there, and the moment. For people who look."""
+def waiting(settings: Settings, client: "redis.Redis", newest: int | None = None) -> list[Moment]:
+    """The moments on the queues, for people who look: all, or the newest of each partition."""
+    found: list[Moment] = []
     for partition in range(settings.collector_partitions):
-        for entry_id, fields in cast(
-            "list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(queue_key(partition))
-        ):
-            yield partition, entry_id, decode(fields)
+        entries = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(queue_key(partition), count=newest)
+        )
+        found += [decode(fields) for _, fields in reversed(entries)]
+    return found
 
 
 def make(settings: Settings, partitions: Sequence[int] | None = None) -> Consumer:

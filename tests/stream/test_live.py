@@ -16,9 +16,12 @@ from genome.features import live as layout
 from genome.features.live import Act
 from genome.settings import Settings
 from genome.stores import valkey
-from genome.stream import keys
+from genome.stream import figures, keys
 from genome.stream.consumer import PositionMovedError
+from genome.stream.deltas import CONSUMER, wait_for_deltas
 from genome.stream.evidence import LINE
+from genome.stream.figures import Figure
+from genome.stream.lease import store_clock
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +316,29 @@ def test_a_session_says_what_lies_in_the_cart_and_where_somebody_is() -> None:
     assert session.place.kind == "mall"
     # A lost signal leaves an entry without an exit: it does not hold for ever.
     assert layout.session([bought], CUT_OFF + timedelta(days=1)).place is None
+
+
+def test_a_build_comes_online_when_its_deltas_are_there(road: Road) -> None:
+    first = publish_build(road.settings)
+    assert wait_for_deltas(road.settings, first.epoch, seconds=0), (
+        "nobody reads live: there is nothing to wait for"
+    )
+    road.load(first).start().send(event("Product Viewed", 0, product_id="milk")).read()
+    told = [Figure(CONSUMER, each, at=store_clock(road.events)) for each in road.partitions]
+    road.events.hset(keys.CONSUMERS, CONSUMER, str(store_clock(road.events)))
+    figures.write(road.events, told)
+    assert wait_for_deltas(road.settings, first.epoch, seconds=0)
+    second = publish_build(road.settings)
+    assert not wait_for_deltas(road.settings, second.epoch, seconds=0)
+    road.tick()
+    assert wait_for_deltas(road.settings, second.epoch, seconds=0)
+
+
+def test_a_process_that_was_away_for_too_long_takes_from_the_lake(road: Road) -> None:
+    road.load(publish_build(road.settings)).start().send(event("Product Viewed", 0, product_id="milk")).read()
+    road.send(event("Product Viewed", 1, product_id="cheese")).land()
+    for partition in road.partitions:
+        road.events.xtrim(names.events_key(partition), minid=keys.after(road.landed[partition]))
+        road.events.set(keys.of_partition(partition, "trimmed"), road.landed[partition])
+    road.restart().send(event("Product Viewed", 2, product_id="milk")).read()
+    assert road.genes("c1") == pytest.approx({MILK: 0.875, CHEESE: 0.375, ORGANIC: 0.875}, rel=1e-3)

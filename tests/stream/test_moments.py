@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.streaming import Stream, record
+from support.streaming import Stream, record, running, until
 
 from genome.collector.record import Record
+from genome.rules.rules import own_file
 from genome.stores import valkey
+from genome.stream import registry
 from genome.stream.consumer import Entry, PositionMovedError
-from genome.stream.moments import Moment, MomentsHandler, own_file, waiting
+from genome.stream.moments import Moment, MomentsHandler, waiting
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -66,7 +68,7 @@ class Run:
         return self
 
     def moments(self, name: str | None = None) -> list[Moment]:
-        found = [each for _, _, each in waiting(self.store.settings, self.store.client)]
+        found = waiting(self.store.settings, self.store.client)
         return [each for each in found if name in (None, each.moment)]
 
 
@@ -165,7 +167,7 @@ def test_the_installation_has_rules_of_its_own(store: Stream) -> None:
         '[[rule]]\nid = "viewed"\nabout = "Somebody looked."\non = { event = "Product Viewed" }\n'
     )
     try:
-        assert own_file(store.settings) == path
+        assert own_file(store.settings, "moments") == path
         run = Run(store).add(event("Product Viewed", 0), event("Order Completed", 1, order_id="o")).read()
         assert [each.rule for each in run.moments()] == ["viewed"]
     finally:
@@ -213,3 +215,15 @@ def test_the_states_of_a_store_that_is_stopped_in_good_order_are_there_again(sto
     valkey.ensure(store.settings, "events")
     run = Run(store)
     assert len(run.tick(30).moments("cart_abandoned")) == 1
+
+
+def test_the_consumer_puts_moments_on_the_queue(store: Stream) -> None:
+    at = datetime.now(UTC)
+    bought = event("Order Completed", 0, order_id="o")
+    bought.occurred = bought.received = micros(at)
+    with running(registry.make("moments", store.settings)):
+        store.add(1, bought)
+        until(lambda: waiting(store.settings, store.client))
+    (moment,) = waiting(store.settings, store.client)
+    assert (moment.moment, moment.at, moment.details["order_id"]) == ("order_completed", micros(at), "o")
+    assert store.figure("moments", 1).lag == 0

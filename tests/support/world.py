@@ -27,6 +27,7 @@ from genome.api.service import GenomeService
 from genome.collector import sources
 from genome.errors import GenomeError
 from genome.features.definitions import LoadedView
+from genome.features.live import Live
 from genome.features.online import OnlineRow, OnlineRows
 from genome.lake import publish
 from genome.settings import Settings
@@ -108,6 +109,7 @@ class Memory:
 
     customers: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     scored_at: datetime = NOW
+    live: dict[str, Live] = field(default_factory=dict)
     fault: Exception | None = None
     reads: int = 0
 
@@ -151,6 +153,7 @@ class Memory:
             },
             (),
             tuple(view for view in views if view not in found),
+            self.live.get(wanted),
         )
 
     def loaded(self) -> tuple[LoadedView, ...]:
