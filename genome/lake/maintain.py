@@ -246,11 +246,36 @@ def _fold(settings: Settings) -> int:
         _entries(done, name),
         landed_at=max(batch.landed_at for batch in done),
         replays=tuple(sorted(each for batch in done for each in batch.replays)),
-        supersedes=tuple(names),
+        supersedes=_names(done),
     )
     manifest.commit_stream(settings, folded)
     manifest.forget(settings, layout.INTERACTIONS, names)
     return len(names)
+
+
+_NAMES_STAY: Final = timedelta(days=7)
+
+
+def _names(batches: list[StreamBatch]) -> tuple[str, ...]:
+    """What a folded batch stands for, and the names that its latest rows have as `_batch_id`.
+
+    Who has to know which rows came after a build (genome/stream/landed.py) tells them by those. A batch's name
+    begins with the time of its first entry.
+    """
+    inherited = {name for batch in batches for name in batch.supersedes}
+    ends = (int(each.last.partition("-")[0]) for batch in batches for each in batch.ranges.values())
+    newest = max(ends, default=0)
+    since = newest - _NAMES_STAY // timedelta(milliseconds=1)
+    return tuple(
+        sorted(
+            {batch.batch_id for batch in batches}
+            | {
+                name
+                for name in inherited
+                if (name.split("-")[1:2] or [""])[0].isdigit() and int(name.split("-")[1]) >= since
+            }
+        )
+    )
 
 
 def _ranges(batches: list[StreamBatch]) -> Mapping[int, Range]:
@@ -338,9 +363,11 @@ def _remove_work(settings: Settings, now: float) -> int:
 def _forget_superseded(settings: Settings) -> None:
     """A run that died after its document and before it tidied up left the documents that it stands for."""
     folder = layout.manifest_folder(settings, layout.INTERACTIONS)
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-        if path.is_file():
-            manifest.forget(settings, layout.INTERACTIONS, files.read_json(path).get("supersedes", ()))
+    paths = {path.stem: path for path in folder.glob("*.json")} if folder.is_dir() else {}
+    gone: set[str] = set()
+    for path in paths.values():
+        gone |= paths.keys() & set(files.read_json(path).get("supersedes", ()))
+    manifest.forget(settings, layout.INTERACTIONS, sorted(gone))
 
 
 def _trim(settings: Settings) -> int:

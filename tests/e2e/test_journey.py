@@ -47,6 +47,7 @@ def test_every_dag_ran_in_the_order_of_its_assets(journey: Journey) -> None:
     assert len(CHANNELS) >= 6
     assert set(ran[1 : len(CHANNELS) + 1]) == {f"ingest_{channel}" for channel in CHANNELS}
     assert ran[len(CHANNELS) + 1 :] == [
+        "maintain_lake",
         "build_genome",
         "serve_features",
         "train_next_best_offer",

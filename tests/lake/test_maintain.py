@@ -106,6 +106,11 @@ def test_a_second_run_changes_nothing_and_a_third_takes_up_what_came_since(lake:
     found = Manifest.read(lake, layout.INTERACTIONS)
     assert (len(found.files()), len(found.stream), len(found.compactions)) == (1, 1, 2)
     assert len(rows(lake)) == 40
+    # Rows keep the names of the batches that landed them, and the folded batch knows those.
+    (batch,) = found.stream
+    ids = {row[list(layout.INTERACTION_COLUMNS).index("_batch_id")] for row in rows(lake)}
+    assert len(ids) == 8
+    assert ids <= set(batch.supersedes)
     on_disk = [path for path in (lake.lake / "interactions").rglob("*") if path.is_file()]
     assert [str(path) for path in on_disk] == [str(path) for path in found.files()]
 
