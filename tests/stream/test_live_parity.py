@@ -394,6 +394,48 @@ def test_a_day_of_events_live_and_in_the_next_build(
     assert agree(before, old, everything) > 500
     assert agree(middle, scaled(new, base, road.settings), everything) > 100
 
+    # The classic fault: the live path leaves something out that the build has. The comparison sees it.
+    for fault in (lambda row: row["locus"] == 5, lambda row: row["count"] < 0):
+        with pytest.raises(AssertionError):
+            agree(before, {at: row for at, row in old.items() if not fault(row)}, everything)
+
+    # And what a reader gets is the genome of that build, as exact as a float32 is.
+    customers = sorted({key for key, _ in old})
+    rows = road.read(*customers)
+    compared = 0
+    for customer in customers:
+        expected = shares({gene: sums for (key, gene), sums in everything.items() if key == customer})
+        values = rows[customer].values
+        found = dict(zip(values["gene_hashes"].tolist(), values["shares_character"].tolist(), strict=True))
+        tiers = {gene for gene in found if gene not in expected}
+        for gene, share in expected.items():
+            assert found[gene] == pytest.approx(share, abs=2e-6, nan_ok=True), (customer, gene)
+            compared += 1
+        assert all(gene in road_tiers(base) for gene in tiers), customer
+    assert compared > 2_000
+
+
+def shares(genes: dict[int, dict[str, float]]) -> dict[int, float]:
+    """Shares of a customer's genes by the definition, price tiers left aside."""
+    net = {
+        gene: max(0.0, sums["for_character"] - sums["against_character"])
+        for gene, sums in genes.items()
+        if sums["count"] > 0 and sums["locus"] != TIER
+    }
+    totals: dict[float, float] = {}
+    for gene, value in net.items():
+        totals[genes[gene]["locus"]] = totals.get(genes[gene]["locus"], 0.0) + value
+    return {
+        gene: value / totals[genes[gene]["locus"]] if totals[genes[gene]["locus"]] > 0 else math.nan
+        for gene, value in net.items()
+    }
+
+
+def road_tiers(settings: Settings) -> set[int]:
+    """The genes of the locus that is left aside."""
+    table = built.published(settings, "dim_genes")
+    return set(table[table.locus_number == TIER].gene_hash)
+
 
 def scaled(
     deltas: dict[tuple[str, int], npt.NDArray[Any]], base: Settings, later: Settings
