@@ -133,9 +133,11 @@ def list_items(
 
     from genome.collector.quarantine import lake_items
     from genome.lake.quarantine import open_items
+    from genome.stream import parked
 
     settings = load()
     items = [*open_items(settings, channel), *lake_items(settings, channel)]
+    items += parked.lake_items(settings, "land", channel)
     reasons = Counter(item.reason for item in items if item.raw_kind != "file")
     document: dict[str, Any] = {
         "count": len(items),
@@ -177,9 +179,12 @@ def show(
 
     from genome.collector.quarantine import is_ours, lake_items, open_entry
     from genome.lake.quarantine import find, raw
+    from genome.stream import parked
 
     settings = load()
-    if is_ours(item_id):
+    if parked.is_ours(item_id):
+        (item, content), is_open = parked.show(settings, item_id), True
+    elif is_ours(item_id):
         content = open_entry(settings, item_id)[1]
         item, is_open = next(each for each in lake_items(settings) if each.id == item_id), True
     else:
@@ -219,10 +224,13 @@ def replay(
     from genome.collector import quarantine as door
     from genome.lake.replay import ReplayReport
     from genome.lake.replay import replay as run
+    from genome.stream import parked
+    from genome.stream.land import Land
 
     settings = load()
     at_the_door = [each for each in ids or () if door.is_ours(each)]
-    in_the_lake = [each for each in ids or () if not door.is_ours(each)]
+    set_aside = [each for each in ids or () if parked.is_ours(each)]
+    in_the_lake = [each for each in ids or () if not (door.is_ours(each) or parked.is_ours(each))]
     result = run(settings, in_the_lake) if in_the_lake or not ids else ReplayReport()
     if at_the_door or (not ids and door.lake_items(settings)):
         events = door.replay(settings, ids=at_the_door)
@@ -230,6 +238,11 @@ def replay(
         result.accepted += events.landed
         result.duplicate += events.known
         result.still.update(events.still)
+    if set_aside or (not ids and parked.lake_items(settings, "land")):
+        landed, still = Land(settings).replay(set_aside)
+        result.items += landed + len(still)
+        result.accepted += landed
+        result.still.update(still)
 
     def human(console: Console) -> None:
         console.print(

@@ -8,12 +8,14 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from genome.collector.record import Record, checksum, decode
 from genome.errors import GenomeError, UsageError
+from genome.lake.quarantine import Item
 from genome.lake.vault import Vault as Cipher
 from genome.settings import Settings
 from genome.stream import keys
@@ -63,7 +65,7 @@ class Parked:
     @property
     def parked_id(self) -> str:
         """Its name: `parked-<consumer>-<partition>-<stream id>`."""
-        return f"parked-{self.consumer}-{self.partition}-{self.stream_id}"
+        return f"{ID_PREFIX}{self.consumer}-{self.partition}-{self.stream_id}"
 
 
 _kept = msgspec.msgpack.Decoder(_Kept)
@@ -119,6 +121,57 @@ def listed(settings: Settings, consumer: str) -> Iterator[Parked]:
             for stream_id in sorted(found, key=keys.parsed):
                 why = _kept.decode(found[stream_id]).why
                 yield Parked(consumer, partition, stream_id.decode(), why)
+
+
+ID_PREFIX: Final = "parked-"
+
+
+def is_ours(item_id: str) -> bool:
+    """Whether an id of the quarantine's list is that of a parked message."""
+    return item_id.startswith(ID_PREFIX)
+
+
+def lake_items(settings: Settings, consumer: str, channel: str | None = None) -> list[Item]:
+    """What a consumer has parked, told as the lake tells its quarantine; starts no server for it."""
+    from redis.exceptions import RedisError
+
+    if settings.events_url is None and not (settings.valkey / "events").exists():
+        return []
+    try:
+        found = list(listed(settings, consumer))
+    except (RedisError, OSError):
+        return []  # the store is down; what it holds is still there when it is back
+    return [
+        Item(
+            id=each.parked_id,
+            channel=each.why.channel,
+            reason=f"parked by {consumer}: {each.why.reason}",
+            source=each.why.source,
+            offset=None,
+            raw_kind="json",
+            set_aside_at=datetime.fromtimestamp(each.why.at / 1000, UTC).isoformat(),
+            batch_id=each.stream_id,
+        )
+        for each in found
+        if channel in (None, each.why.channel)
+    ]
+
+
+def show(settings: Settings, item_id: str) -> tuple[Item, bytes]:
+    """A parked message by its id, opened.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    from genome.stores import valkey
+
+    consumer = item_id.removeprefix(ID_PREFIX).partition("-")[0]
+    for item in lake_items(settings, consumer):
+        if item.id == item_id:
+            found = next(each for each in listed(settings, consumer) if each.parked_id == item_id)
+            with valkey.connect(settings, "events", start=False) as client:
+                return item, open_one(settings, client, found)
+    raise UsageError(f"There is no '{item_id}'.", "It may have been replayed.")
 
 
 def open_one(settings: Settings, client: "redis.Redis", parked: Parked) -> bytes:

@@ -1,5 +1,6 @@
 """accepted = landed + waiting + parked for each live source: three books by different hands."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_the_verbs_show_what_is_parked_and_status_shows_the_books(
     shown = runner.invoke(app, ["status"])
     assert shown.exit_code == 0, shown.output
     assert "balances" in shown.output
+    listed = json.loads(runner.invoke(app, ["quarantine", "list", "--json"]).output)["items"]
+    item_id = f"parked-land-{partition}-{stream_id.decode()}"
+    assert item_id in {each["id"] for each in listed}
+    shown = runner.invoke(app, ["quarantine", "show", item_id, "--json"])
+    assert json.loads(shown.output)["raw"] == "{}"
+    again = json.loads(runner.invoke(app, ["quarantine", "replay", item_id, "--json"]).output)
+    assert item_id in again["still_quarantined"]
     failed = runner.invoke(app, ["stream", "replay"])
     assert failed.exit_code == 1
     assert "damaged" in failed.output
