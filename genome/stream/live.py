@@ -279,8 +279,8 @@ class LiveHandler:
         try:
             for publication in publications:
                 epoch = self._adopt(publication)
-                for partition in list(self._main) if epoch is not None else ():
-                    if epoch is not None:
+                if epoch is not None:
+                    for partition in self._ours():
                         self._catch_up(partition, epoch)
         except (RedisError, OSError, UnavailableError) as error:
             with self._lock:
@@ -290,6 +290,15 @@ class LiveHandler:
                     if name not in {publication.epoch for publication in publications}
                 }
             log.warning("live_epoch_not_prepared", error=type(error).__name__)
+
+    def _ours(self) -> list[int]:
+        """The partitions that nobody has moved since we did: others may have been lost unnoticed."""
+        with self._lock:
+            return [
+                partition
+                for partition, main in self._main.items()
+                if self._stored(partition).get(layout.MAIN) == main
+            ]
 
     def _retire(self, wanted: set[str]) -> None:
         """Take away the deltas of builds that nobody reads any more."""
@@ -311,6 +320,13 @@ class LiveHandler:
             until: up to this stream id; None: no further than need be, the consumer brings the rest.
         """
         log.info("live_rebuild", partition=partition)
+        while True:
+            try:
+                return self._rebuilt(partition, until)
+            except _LetGoError:
+                log.info("live_rebuild_again", partition=partition)
+
+    def _rebuilt(self, partition: int, until: bytes | None) -> bytes:
         self._wipe(partition)
         self._ready[partition] = set()
         epochs = sorted(
@@ -340,19 +356,29 @@ class LiveHandler:
                 self._rebuild(partition, None)
             return
         while True:
-            at = self._stored(partition).get(epoch.name, _BEGUN)
+            try:
+                if self._caught_up(partition, epoch, begin):
+                    return
+            except _LetGoError:
+                # What was read has been let go of meanwhile: the lake has it now.
+                with self._lock:
+                    self._wipe_epoch(partition, epoch.name)
+
+    def _caught_up(self, partition: int, epoch: Epoch, begin: bytes) -> bool:
+        at = self._stored(partition).get(epoch.name, _BEGUN)
+        with self._lock:
+            main = self._main[partition]
+            if epoch.name not in self._epochs or epoch.name in self._ready[partition]:
+                return True
             after = begin if at == _BEGUN else at
-            with self._lock:
-                main = self._main[partition]
-                if epoch.name not in self._epochs or epoch.name in self._ready[partition]:
-                    return
-                behind = self._stream.xrange(stream.events_key(partition), b"(" + after, main, count=_PAGE)
-                if len(cast("list[Any]", behind)) < _PAGE:
-                    self._replay(partition, epoch, begin, main, sessions=False)
-                    self._ready[partition].add(epoch.name)
-                    return
-            # Far behind: beside the stream, which goes on meanwhile.
-            self._replay(partition, epoch, begin, main, sessions=False)
+            behind = self._stream.xrange(stream.events_key(partition), b"(" + after, main, count=_PAGE)
+            if len(cast("list[Any]", behind)) < _PAGE:
+                self._replay(partition, epoch, begin, main, sessions=False)
+                self._ready[partition].add(epoch.name)
+                return True
+        # Far behind: beside the stream, which goes on meanwhile.
+        self._replay(partition, epoch, begin, main, sessions=False)
+        return False
 
     def _replay(self, partition: int, epoch: Epoch, after: bytes, until: bytes, *, sessions: bool) -> None:
         """Add what lies between two positions to an epoch's deltas, and set its position to the second."""
@@ -402,6 +428,9 @@ class LiveHandler:
                 "list[tuple[bytes, dict[bytes, bytes]]]",
                 self._stream.xrange(stream.events_key(partition), b"(" + after, until, count=_PAGE),
             )
+            trimmed = cast("bytes | None", self._stream.get(keys.of_partition(partition, "trimmed")))
+            if trimmed is not None and keys.parsed(trimmed) > keys.parsed(after):
+                raise _LetGoError
             if not page:
                 return
             after = page[-1][0]
@@ -409,9 +438,8 @@ class LiveHandler:
             yield [record for record in found if not isinstance(record, Damage)], after
 
     def _wipe(self, partition: int) -> None:
-        for pattern in (b"live:{%d}:*" % partition,):
-            for key in list(self._online.scan_iter(pattern, count=1_000)):
-                self._online.unlink(key)
+        for key in list(self._online.scan_iter(b"live:{%d}:*" % partition, count=1_000)):
+            self._online.unlink(key)
         for name in self._epochs:
             self._forget(partition, name)
             self._announce_epoch(self._epochs[name])
@@ -629,6 +657,10 @@ class LiveHandler:
             short = layout.sums_of([whole]).tobytes()
         self._online.eval(_REPLACE, 2, layout.epochs_key(partition), key, field_name, position, short)
         self._sizes[key] = len(short)
+
+
+class _LetGoError(Exception):
+    """The stream has let go of what was being read: what is missing lies in the lake."""
 
 
 def _number(record: Record) -> int:

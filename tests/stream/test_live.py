@@ -342,3 +342,41 @@ def test_a_process_that_was_away_for_too_long_takes_from_the_lake(road: Road) ->
         road.events.set(keys.of_partition(partition, "trimmed"), road.landed[partition])
     road.restart().send(event("Product Viewed", 2, product_id="milk")).read()
     assert road.genes("c1") == pytest.approx({MILK: 0.875, CHEESE: 0.375, ORGANIC: 0.875}, rel=1e-3)
+
+
+def test_what_is_trimmed_while_it_is_read_is_taken_from_the_lake(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(*(event("Product Viewed", number, product_id="milk") for number in range(4))).read().land()
+    before = road.state()
+    whole, turns = road.handler._pages, []
+
+    def pages(partition: int, after: bytes, until: bytes) -> Any:
+        if not turns and keys.parsed(until) > keys.parsed(after):
+            turns.append(partition)
+            last = road.landed[partition]
+            road.events.xtrim(names.events_key(partition), minid=keys.after(last))
+            road.events.set(keys.of_partition(partition, "trimmed"), last)
+        return whole(partition, after, until)
+
+    monkeypatch.setattr(road.handler, "_pages", pages)
+    road.online.flushall()
+    road.tick()
+    assert len(turns) == 1
+    same(road.state(), before)
+
+
+def test_a_build_that_has_seen_more_than_live_has_is_not_counted_twice(road: Road) -> None:
+    first = publish_build(road.settings)
+    road.load(first).start()
+    road.send(
+        event("Product Viewed", 0, product_id="milk"), event("Product Viewed", 1, product_id="milk")
+    ).land()
+    second = publish_build(road.settings, as_of=CUT_OFF + timedelta(minutes=5), stream=road.landed)
+    road.tick().read()
+    assert road.genes("c1")[MILK] == pytest.approx(0.875, rel=1e-3)
+    road.load(second)
+    assert road.genes("c1")[MILK] == pytest.approx(0.375, rel=1e-3)
+    road.send(event("Product Viewed", 6, product_id="milk")).read()
+    assert road.genes("c1")[MILK] == pytest.approx(0.625, rel=1e-3)
