@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from genome.collector.contracts import identifier
 from genome.collector.record import Record
 from genome.features import live as layout
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One interaction of a record: an order of three products is three.
 
     Attributes:
