@@ -14,6 +14,8 @@ The online store keeps nothing on disk. After it comes back empty the deltas are
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -43,6 +45,9 @@ log = structlog.get_logger(__name__)
 _BEGUN: Final = b"begun"
 """Position of an epoch's deltas that hold rows of the lake, but not all yet."""
 _PAGE: Final = 2_000
+_CHUNK: Final = 500
+_CHUNKS: Final = 5
+"""A batch is written in so many parts, of at least `_CHUNK` entries: one is prepared while another is written."""
 _LARGE: Final = 16_384
 """A log of this size is cut down to its sums when it has doubled."""
 _SESSION_DAYS: Final = 30
@@ -136,6 +141,7 @@ class LiveHandler:
         self._names: frozenset[str] = frozenset()
         self._named: frozenset[str] = frozenset()
         self._lock = threading.RLock()
+        self._writer = ThreadPoolExecutor(1, "live-writer")
 
     # What the consumer asks
 
@@ -168,14 +174,50 @@ class LiveHandler:
                 if not entries:
                     return
             epochs = [self._epochs[name] for name in sorted(self._ready.get(partition, ()))]
-            fields = dict.fromkeys((layout.MAIN, *(epoch.name for epoch in epochs)), expected)
-            fresh = self._fresh(entries)
-            batch = columns(fresh.values(), self._names, self._named)
-            if not self._apply(partition, batch, entries[-1].id, epochs, fields, sessions=True):
-                # Another process has moved it, or the store has come back empty: `position` sees to either.
-                raise PositionMovedError([partition])
-            self._main[partition] = entries[-1].id
-            self._remember(fresh)
+            try:
+                self._handle(partition, entries, epochs)
+            except BaseException:
+                # What was prepared and not written is not known any more.
+                for epoch in epochs:
+                    self._refunded.pop((partition, epoch.name), None)
+                raise
+
+    def _handle(self, partition: int, entries: Sequence[Entry], epochs: Sequence[Epoch]) -> None:
+        """Some entries after the other: while the store writes the first, the next are prepared."""
+        fresh = self._fresh(entries)
+        size = max(_CHUNK, -(-len(entries) // _CHUNKS))
+        writing: _Writing | None = None
+        try:
+            for first in range(0, len(entries), size):
+                chunk = entries[first : first + size]
+                records = {
+                    number: each.record
+                    for each in chunk
+                    if fresh.get(number := _number(each.record)) is each.record
+                }
+                batch = columns(records.values(), self._names, self._named)
+                write = self._prepared(partition, batch, epochs, sessions=True, writing=writing)
+                before, writing = writing, None
+                if before is not None:
+                    self._written(partition, before)
+                fields = dict.fromkeys(
+                    (layout.MAIN, *(epoch.name for epoch in epochs)), self._main[partition]
+                )
+                written = self._writer.submit(self._commit, partition, chunk[-1].id, fields, write)
+                writing = _Writing(chunk[-1].id, records, write, written)
+        finally:
+            if writing is not None:
+                self._written(partition, writing)
+
+    def _written(self, partition: int, writing: "_Writing") -> None:
+        """Wait for a write; refuse to go on where the position was not the expected one."""
+        large = writing.written.result()
+        if large is None:
+            # Another process has moved it, or the store has come back empty: `position` sees to either.
+            raise PositionMovedError([partition])
+        self._main[partition] = writing.position
+        self._remember(writing.records)
+        self._cut_down(partition, layout.MAIN, writing.position, writing.write, large)
 
     def tick(self, now: datetime) -> None:  # noqa: ARG002 - what is new is published, whatever the time
         """Notice a new build, and a store that came back empty."""
@@ -199,6 +241,7 @@ class LiveHandler:
         """Wait for what is being prepared, and give the connections back."""
         if self._preparing is not None:
             self._preparing.join()
+        self._writer.shutdown()
         for client in (self._client, self._events):
             if client is not None:
                 client.close()
@@ -339,7 +382,7 @@ class LiveHandler:
             # What was done in sessions is made with the epoch that reaches back furthest.
             self._replay(partition, epoch, start, until, sessions=epoch is epochs[0])
         fields = {layout.MAIN: b""} | {epoch.name: until for epoch in epochs}
-        if self._commit(partition, until, fields, [], [], 0) is None:
+        if self._commit(partition, until, fields, _Write([], [], 0)) is None:
             raise UnavailableError("The online store changed while it was filled.", "It is tried again.")
         self._main[partition] = until
         self._ready[partition] = {epoch.name for epoch in epochs}
@@ -490,52 +533,60 @@ class LiveHandler:
         sessions: bool,
     ) -> bool:
         """Append what a batch means to these epochs, and move the positions; False where they had moved."""
+        write = self._prepared(partition, batch, epochs, sessions=sessions)
+        large = self._commit(partition, position, expected, write)
+        if large is None:
+            for epoch in epochs:
+                self._refunded.pop((partition, epoch.name), None)
+            return False
+        self._cut_down(partition, next(iter(expected)), position, write, large)
+        return True
+
+    def _prepared(
+        self,
+        partition: int,
+        batch: Columns,
+        epochs: Sequence[Epoch],
+        *,
+        sessions: bool,
+        writing: "_Writing | None" = None,
+    ) -> "_Write":
+        """What a batch appends. Groups that are refunded in it are known from now on.
+
+        Args:
+            partition: of the batch.
+            batch: what was read.
+            epochs: whose deltas it belongs to.
+            sessions: whether it belongs to the sessions.
+            writing: what is on its way to the store, and is waited for where something is looked up there.
+        """
         logs: list[bytes] = []
         blobs: list[bytes] = []
         if sessions:
             logs = [layout.session_key(partition, key) for key in batch.acts]
             blobs = [b"".join(acts) for acts in batch.acts.values()]
         count = len(logs)
-        refunds: list[tuple[str, npt.NDArray[np.uint64]]] = []
         for epoch in epochs:
             owners, lines = lines_of(batch, epoch)
             if not len(lines):
                 continue
             refunded = self._groups(partition, epoch)
-            owners_of_sums, found = changes(
-                owners, lines, refunded, self._history(partition, epoch, batch.keys), epoch.parameters
-            )
+            history = self._history(partition, epoch, batch.keys, writing)
+            owners_of_sums, found = changes(owners, lines, refunded, history, epoch.parameters)
             self._append(partition, epoch, "genes", batch.keys, owners_of_sums, found, logs, blobs)
             named = lines["group"] != 0
             if named.any():
                 order = np.argsort(owners[named], kind="stable")
-                self._append(
-                    partition,
-                    epoch,
-                    "lines",
-                    batch.keys,
-                    owners[named][order],
-                    lines[named][order],
-                    logs,
-                    blobs,
-                )
+                mine, theirs = owners[named][order], lines[named][order]
+                self._append(partition, epoch, "lines", batch.keys, mine, theirs, logs, blobs)
                 back = lines["group"][named & (epoch.parameters.reverses[lines["kind"]] >= 0)]
                 if len(back):
                     logs.append(layout.of_epoch(partition, epoch.name, "refunded"))
                     blobs.append(back.tobytes())
-                    refunds.append((epoch.name, back))
+                    self._refunded[partition, epoch.name] = np.union1d(refunded, back)
         for epoch in epochs:
             self._announce(partition, epoch, [*batch.keys, *(batch.acts if sessions else ())])
-        large = self._commit(partition, position, expected, logs, blobs, count)
-        if large is None:
-            return False
-        for name, groups in refunds:
-            held = self._refunded[partition, name]
-            self._refunded[partition, name] = np.union1d(held, groups)
-        field_name = next(iter(expected))
-        for at, size in large:
-            self._cut_down(partition, field_name, position, logs[at], size, is_session=at < count)
-        return True
+        return _Write(logs, blobs, count)
 
     def _append(
         self,
@@ -567,10 +618,14 @@ class LiveHandler:
             self._refunded[partition, epoch.name] = held
         return held
 
-    def _history(self, partition: int, epoch: Epoch, names: Sequence[str]) -> History:
+    def _history(
+        self, partition: int, epoch: Epoch, names: Sequence[str], writing: "_Writing | None"
+    ) -> History:
         def history(
             groups: npt.NDArray[np.uint64], owners: npt.NDArray[np.int64]
         ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+            if writing is not None:
+                wait([writing.written])
             asked = [names[at] for at in owners.tolist()]
             place = {name: int(at) for name, at in zip(asked, owners.tolist(), strict=True)}
             logs = cast(
@@ -616,9 +671,7 @@ class LiveHandler:
         partition: int,
         position: bytes,
         expected: Mapping[str, bytes],
-        logs: Sequence[bytes],
-        blobs: Sequence[bytes],
-        sessions: int,
+        write: "_Write",
     ) -> list[tuple[int, int]] | None:
         """The one write. Places and sizes of logs that are large now; None: nothing happened."""
         fields: list[bytes] = []
@@ -629,15 +682,15 @@ class LiveHandler:
             self._online.execute_command(
                 "EVAL",
                 _COMMIT,
-                1 + len(logs),
+                1 + len(write.logs),
                 layout.epochs_key(partition),
-                *logs,
+                *write.logs,
                 len(expected),
                 *fields,
-                sessions,
+                write.sessions,
                 _SESSION_DAYS * 86_400,
                 _LARGE,
-                *blobs,
+                *write.blobs,
             ),
         )
         if answer is None:
@@ -645,18 +698,44 @@ class LiveHandler:
         return [(number - 2, size) for number, size in zip(answer[::2], answer[1::2], strict=True)]
 
     def _cut_down(
-        self, partition: int, field_name: str, position: bytes, key: bytes, size: int, *, is_session: bool
+        self,
+        partition: int,
+        field_name: str,
+        position: bytes,
+        write: "_Write",
+        large: Sequence[tuple[int, int]],
     ) -> None:
-        """Replace a log that has grown by the sums, or the acts, that it comes to."""
-        if size < 2 * self._sizes.get(key, 0) or b":lines:" in key or key.endswith(b":refunded"):
-            return
-        whole = cast("bytes", self._online.get(key))
-        if is_session:
-            short = layout.encode_acts(layout.folded(layout.decode_acts(whole)))
-        else:
-            short = layout.sums_of([whole]).tobytes()
-        self._online.eval(_REPLACE, 2, layout.epochs_key(partition), key, field_name, position, short)
-        self._sizes[key] = len(short)
+        """Replace logs that have doubled by the sums, or the acts, that they come to."""
+        for at, size in large:
+            key = write.logs[at]
+            if size < 2 * self._sizes.get(key, 0) or b":lines:" in key or key.endswith(b":refunded"):
+                continue
+            whole = cast("bytes", self._online.get(key))
+            if at < write.sessions:
+                short = layout.encode_acts(layout.folded(layout.decode_acts(whole)))
+            else:
+                short = layout.sums_of([whole]).tobytes()
+            self._online.eval(_REPLACE, 2, layout.epochs_key(partition), key, field_name, position, short)
+            self._sizes[key] = len(short)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What is appended: to which logs, and how many of them, the first ones, are sessions."""
+
+    logs: list[bytes]
+    blobs: list[bytes]
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """A write on its way to the store."""
+
+    position: bytes
+    records: Mapping[int, Record]
+    write: _Write
+    written: "Future[list[tuple[int, int]] | None]"
 
 
 class _LetGoError(Exception):

@@ -380,3 +380,52 @@ def test_a_build_that_has_seen_more_than_live_has_is_not_counted_twice(road: Roa
     assert road.genes("c1")[MILK] == pytest.approx(0.375, rel=1e-3)
     road.send(event("Product Viewed", 6, product_id="milk")).read()
     assert road.genes("c1")[MILK] == pytest.approx(0.625, rel=1e-3)
+
+
+def test_a_large_batch_is_written_in_parts_and_says_the_same(road: Road) -> None:
+    publication = publish_build(road.settings)
+    road.load(publication).start()
+    for number in range(0, 1_200, 4):
+        order = f"o{number % 60}"
+        road.send(
+            event("Product Viewed", number, product_id="milk", at=CUT_OFF),
+            event(
+                "Order Completed",
+                number + 1,
+                order_id=order,
+                products=[{"product_id": "milk", "quantity": 2}],
+                at=CUT_OFF,
+            ),
+            event(
+                "Order Refunded",
+                number + 2,
+                order_id=order,
+                products=[{"product_id": "milk", "quantity": 1}],
+                at=CUT_OFF,
+            ),
+            event("Product Disliked", number + 3, key="user:u2", product_id="cheese", at=CUT_OFF),
+        )
+    together = road.read(5_000).state()
+    road.online.flushall()
+    road.load(publication).restart().read(211)
+    same(road.state(), together)
+
+
+def test_a_part_that_fails_leaves_the_parts_before_it_and_comes_again(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(*(event("Product Viewed", number, product_id="milk", at=CUT_OFF) for number in range(1_200)))
+    commit, calls = road.handler._commit, []
+
+    def failing(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise ConnectionError("gone for a moment")
+        return commit(*arguments)
+
+    monkeypatch.setattr(road.handler, "_commit", failing)
+    with pytest.raises(ConnectionError):
+        road.read(5_000)
+    road.read(5_000)
+    assert road.genes("c1")[MILK] == pytest.approx(0.375 + 1_200 * 0.25)
