@@ -51,7 +51,7 @@ def _has_grown(settings: Settings, before: int) -> bool:
 def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_an_error(
     tmp_path: Path, kills: int
 ) -> None:
-    settings = stream_settings(tmp_path / "home", stream_land_seconds=0.05, stream_land_count=400)
+    settings = stream_settings(tmp_path / "home", stream_land_seconds=0.05, stream_land_count=2000)
     stream = Stream(settings)
     done = threading.Event()
     errors: list[str] = []
@@ -62,7 +62,7 @@ def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_
             for partition in range(4):
                 stream.add_many(partition, [record(f"{sent[0]}-{partition}-{n}") for n in range(10)])
             sent[0] += 1
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def look() -> None:
         while not done.is_set():
@@ -89,7 +89,7 @@ def test_killed_while_it_lands_it_loses_and_doubles_nothing_and_no_reader_meets_
         for each in threads:
             each.join(30)
         total = sent[0] * 40 + 1
-        until(lambda: len(read(settings)) >= total, seconds=120)
+        until(lambda: len(read(settings)) >= total, seconds=300)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
