@@ -101,12 +101,19 @@ def records(count: int) -> list[Record]:
     return made
 
 
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process."""
+    return sum(psutil.Process(pid).cpu_times()[:2])
+
+
 def update(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """Events a second through the update itself."""
     handler = LiveHandler(settings)
     handler.position(0)
     online = valkey.connect(settings, "online")
     (epoch,) = handler._epochs.values()
+    store = valkey.status(settings, "online").pid or 0
+    cpu: dict[str, float] = {}
     rates, raws, taken = [], [], 0
     all_entries = []
     for number, each in enumerate(records(options.events * options.rounds)):
@@ -114,10 +121,11 @@ def update(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
         all_entries.append(Entry(b"%d-0" % (number + 1), each, body))
     for turn in range(options.rounds):
         entries = all_entries[turn * options.events : (turn + 1) * options.events]
-        began = time.perf_counter()
+        began, ours, theirs = time.perf_counter(), time.process_time(), cpu_of(store)
         for first in range(0, len(entries), options.batch):
             handler.handle(0, entries[first : first + options.batch])
         rates.append(len(entries) / (time.perf_counter() - began))
+        cpu = {"update": time.process_time() - ours, "store": cpu_of(store) - theirs}
         # The same sums and nothing else: rows that are ready, into one dense array.
         names = frozenset(epoch.parameters.kinds)
         rows = [
@@ -169,6 +177,9 @@ def update(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "events_per_second": round(max(rates)),
         "events_per_second_rounds": [round(each) for each in rates],
+        "cpu_microseconds_per_event": {
+            name: round(seconds / options.events * 1e6, 1) for name, seconds in cpu.items()
+        },
         "genes_per_event": round(taken / (options.events * options.rounds), 1),
         "raw_add_at_per_second": round(max(raws)),
         "ratio_to_add_at": round(max(rates) / max(raws), 3),
