@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genome.errors import GenomeError
+from genome.errors import GenomeError, UnavailableError
 
 TEMPORARY = ".tmp"
 
@@ -113,7 +113,7 @@ def exclusive(lock: Path, *, patience_seconds: float = 600.0) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise GenomeError(
+                    raise UnavailableError(
                         f"{lock} has been held by another process for {patience_seconds:.0f} seconds.",
                         "Wait for the other run to end, or end it, and try again.",
                     ) from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from genome import clock
-from genome.errors import GenomeError, UsageError
+from genome.errors import GenomeError, UnavailableError, UsageError
 from genome.lake import files, layout, live, manifest
 from genome.lake.manifest import Manifest, Range, StreamBatch
 from genome.settings import Settings
@@ -140,7 +140,15 @@ class Land:
         settings = self._settings
         # Beside the channels' own work folders: their runs sweep what looks left over in theirs.
         work = layout.work_folder(settings, "stream") / f"{os.getpid()}-{secrets.token_hex(4)}"
-        return live.land(settings, bodies, name, work=work, now=clock.now(settings))
+        import duckdb
+
+        try:
+            return live.land(settings, bodies, name, work=work, now=clock.now(settings))
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            # A full disk, or no memory: no message is at fault, so all of them wait.
+            raise UnavailableError(
+                f"The lake cannot be written ({type(error).__name__}).", "Free disk space or memory."
+            ) from error
 
     def _look(self) -> None:
         """Read the documents that were not there at the last look."""

@@ -13,7 +13,7 @@ from support.streaming import Stream, record, running, stream_settings, until
 
 from genome.channels import connector
 from genome.collector.record import encode
-from genome.lake import ingest, layout
+from genome.lake import ingest, layout, live
 from genome.lake.manifest import Manifest
 from genome.settings import Settings
 from genome.stores import valkey
@@ -296,8 +296,6 @@ def test_a_sweep_of_the_channels_own_runs_leaves_what_is_being_landed_alone(
     stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file run of the same channel removes its own leftovers at its start."""
-    from genome.lake import live
-
     real = live.files.sha256
 
     def meanwhile(path: Path) -> str:
@@ -343,8 +341,6 @@ def test_a_message_that_does_not_land_is_parked_and_lands_once_by_a_replay(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = stream.settings
-    from genome.lake import live
-
     real = live.land
 
     def fails(settings: Settings, bodies: list[bytes], *args: Any, **options: Any) -> live.Landed:
@@ -365,6 +361,27 @@ def test_a_message_that_does_not_land_is_parked_and_lands_once_by_a_replay(
     ids = [each for (each,) in rows(settings, "interaction_id")]
     assert len(ids) == len(set(ids)) == 3
     assert Manifest.read(settings, "interactions").positions() == {1: stream.figure("land", 1).position}
+
+
+def test_a_full_disk_is_waited_for_and_parks_nothing(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lake's folder is a device that is always full: DuckDB says so in its own way."""
+    real = live.files.commit
+    full = [True]
+
+    def commit(part: Path, final: Path) -> None:
+        if full[0]:
+            with duckdb.connect() as con:
+                con.execute("COPY (SELECT range FROM range(10000000)) TO '/dev/full' (FORMAT csv)")
+        real(part, final)
+
+    monkeypatch.setattr("genome.lake.live.files.commit", commit)
+    monkeypatch.setattr("genome.stream.consumer._LONGEST_PAUSE", 0.05)
+    stream.add(0, record("m1"), record("m2"))
+    with running(Consumer(stream.settings, Land(stream.settings))):
+        until(lambda: stream.figure("land", 0).failing == "UnavailableError")
+        full[0] = False
+        until(lambda: len(rows(stream.settings)) == 2)
+    assert list(parked.listed(stream.settings, "land")) == []
 
 
 def test_a_replay_that_died_before_it_tidied_up_lands_nothing_twice(
