@@ -42,6 +42,7 @@ def demo(
     chosen = data_set(data)
     began = time.monotonic()
     settings = journey.prepare_home(chosen, keep=keep)
+    journey.start_stores(settings)
     with _Progress(quiet=as_json) as progress:
         progress.begin("(the retailer)", "export_files")
         exported, settings = journey.write_inbox(chosen, settings, customers)

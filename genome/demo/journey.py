@@ -67,6 +67,18 @@ def prepare_home(data: DataSet, *, keep: bool) -> Settings:
     return settings
 
 
+def start_stores(settings: Settings) -> None:
+    """Start what is embedded now: a port that another program holds is said at once, not after minutes.
+
+    Raises:
+        GenomeError: which port, of which store, and the setting that changes it.
+    """
+    from genome.stores import valkey
+
+    for name in valkey.STORES:
+        valkey.ensure(settings, name)
+
+
 def write_inbox(data: DataSet, settings: Settings, people: int | None) -> tuple[Step, Settings]:
     """Play the retailer's export jobs; with the clock and the settings that go with the data.
 

@@ -1,11 +1,13 @@
+import socket
 from pathlib import Path
 
 import pytest
 
 from genome.demo import journey
 from genome.demo.data import DataSet, Exported, data_set
-from genome.errors import UsageError
+from genome.errors import GenomeError, UsageError
 from genome.settings import Settings
+from tests.conftest import free_ports
 
 
 def _nothing(settings: Settings, people: int | None) -> Exported:
@@ -61,3 +63,23 @@ def test_a_folder_of_somebody_else_is_not_touched(home: Path) -> None:
     with pytest.raises(UsageError, match="was not made by the demo"):
         journey.prepare_home(MALL, keep=False)
     assert (home / "precious").read_text() == "mine"
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genome.stores import valkey
+
+    events, online = free_ports(2)
+    monkeypatch.setenv("GENOME_EVENTS_PORT", str(events))
+    monkeypatch.setenv("GENOME_ONLINE_PORT", str(online))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", online))
+        other.listen()
+        settings = journey.prepare_home(MALL, keep=False)
+        try:
+            with pytest.raises(GenomeError, match=f"Port {online} of the embedded online store is taken"):
+                journey.start_stores(settings)
+        finally:
+            valkey.stop(settings)
+    assert not settings.inbox.exists()
