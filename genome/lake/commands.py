@@ -149,14 +149,16 @@ def list_items(
         if not items:
             console.print("Quarantine is empty.")
             return
-        table = Table("id", "channel", "source", "record", "reason")
+        # The id is there to be copied, so it is never cut; it begins with the channel's name.
+        table = Table("id", "reason", "source", "record", box=None, pad_edge=False)
+        table.columns[0].no_wrap = True
+        table.columns[0].overflow = "ignore"
         for item in items[:limit]:
             table.add_row(
                 item.id,
-                item.channel,
+                escape(item.reason),
                 escape(item.source),
                 "file" if item.offset is None else f"{item.offset:,}",
-                escape(item.reason),
             )
         console.print(table)
         if len(items) > limit:
