@@ -23,6 +23,16 @@ class ProcessId(BaseModel):
 
         return cls(pid=pid, created=psutil.Process(pid).create_time())
 
+    @classmethod
+    def find(cls, pid: int) -> "ProcessId | None":
+        """The process that has this number now; None where there is none."""
+        import psutil
+
+        try:
+            return cls.of(pid)
+        except psutil.NoSuchProcess:
+            return None
+
     def is_alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
         import psutil

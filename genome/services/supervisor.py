@@ -242,7 +242,8 @@ class Supervisor:
                 start_new_session=True,
             )
         self._running[service.name] = process
-        self._states[service.name].process = ProcessId.of(process.pid)
+        # One that fell at once may be gone before we look: then `_gone` says how it ended.
+        self._states[service.name].process = ProcessId.find(process.pid)
         self._write()
 
     async def _gone(self, service: Service, seconds: float) -> str | None:

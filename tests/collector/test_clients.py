@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from support.collecting import (
     Running,
     end,
@@ -185,12 +186,13 @@ def test_all_clients_deliver_while_store_and_collector_are_killed(
                 wait_gone(pid)
                 wait_ready(own_settings)
         said = [each.communicate(timeout=90)[0] for each in running]
+        rows = {row.source: row for row in _ledger(own_settings)}
+        found = [each for each in stored(own_settings) if isinstance(each, Record)]
     finally:
         for each in running:
             each.kill()
+            each.communicate()
         end(process, signal.SIGTERM)
-        rows = {row.source: row for row in ledger.read(own_settings)}
-        found = [each for each in stored(own_settings) if isinstance(each, Record)]
         valkey.stop(own_settings, "events")
     assert [json.loads(each)[client]["errors"] for each, client in zip(said, CLIENTS, strict=True)] == [0] * 4
     assert {name: (row.accepted, row.is_balanced) for name, row in rows.items()} == dict.fromkeys(
@@ -234,9 +236,20 @@ def _looks_as_sent(records: list[Record]) -> None:
     assert all(each.sent is not None and each.flags == [] for each in records)
 
 
+def _ledger(settings: Settings) -> list[ledger.Row]:
+    """The ledger, as soon as the store is there: one that was just killed may not be back yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ledger.read(settings)
+        except redis.RedisError:
+            assert time.monotonic() < deadline, "the store does not come back"
+            time.sleep(0.05)
+
+
 def _wait_for_more(settings: Settings) -> None:
     def accepted() -> int:
-        return sum(row.accepted for row in ledger.read(settings))
+        return sum(row.accepted for row in _ledger(settings))
 
     before, deadline = accepted(), time.monotonic() + 30
     while accepted() < before + 8:

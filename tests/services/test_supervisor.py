@@ -127,6 +127,16 @@ def test_a_killed_service_is_started_again(settings: Settings) -> None:
         assert after.pid != before.pid
 
 
+def test_a_process_that_is_gone_before_anybody_looks_is_a_fall_like_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProcessId, "find", classmethod(lambda _, __: None))
+    bad = service("bad", "raise SystemExit(3)", check=_never)
+    with supervised(settings, bad):
+        until(lambda: seen(settings, "bad").state == "failed", "given up")
+        assert "ended with status 3" in seen(settings, "bad").message
+
+
 def test_a_service_that_keeps_falling_is_given_up_with_its_last_words_and_the_others_live_on(
     settings: Settings,
 ) -> None:
