@@ -9,6 +9,7 @@ what is asked for with a known time behind it. Pure NumPy over one customer's ro
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -84,8 +85,8 @@ class State:
         affinity_character: the same, long half-life.
         share_now: of its locus; nan where the locus' total is 0.
         share_character: the same, long half-life.
-        confidence: (Σe)²/Σe², long half-life.
-        distinctiveness: z-score against the population of that time; nan where it has none.
+        evidence: Σe, for and against, long half-life.
+        squares: Σe², likewise.
         first: valid time of the first evidence, microseconds since 1970.
         last: of the last.
     """
@@ -96,10 +97,15 @@ class State:
     affinity_character: Floats
     share_now: Floats
     share_character: Floats
-    confidence: Floats
-    distinctiveness: Floats
+    evidence: Floats
+    squares: Floats
     first: Ints
     last: Ints
+
+    @property
+    def confidence(self) -> Floats:
+        """(Σe)²/Σe²."""
+        return _ratio(self.evidence**2, self.squares)
 
 
 class PastGenome(Frozen):
@@ -212,7 +218,6 @@ class History:
         self._catalogue = catalogue
         self.parameters = _parameters(publication)
         self.pieces = _read(publication, customer_id)
-        self._populations: dict[datetime, _Population] = {}
 
     def state(self, as_of: datetime, known_at: datetime) -> State:
         """The genes at `as_of`, from what was known before `known_at`."""
@@ -239,18 +244,15 @@ class History:
         evidence = total((towards + against) * character)[kept]
         squares = total(pieces.squared[mine] * character**2)[kept]
         genes, locus, first, last = genes[kept], locus[kept], first[kept], last[kept]
-        share_character = _shares(affinity_character, locus)
         return State(
             gene=genes,
             locus=locus,
             affinity_now=affinity_now,
             affinity_character=affinity_character,
             share_now=_shares(affinity_now, locus),
-            share_character=share_character,
-            confidence=_ratio(evidence**2, squares),
-            distinctiveness=self._distinctiveness(
-                genes, locus, share_character, evidence, squares, min(as_of, known_at)
-            ),
+            share_character=_shares(affinity_character, locus),
+            evidence=evidence,
+            squares=squares,
             first=first,
             last=last,
         )
@@ -260,7 +262,12 @@ class History:
         state = self.state(as_of, known_at)
         singular = {
             int(gene): Singular(_number(confidence), _number(z))
-            for gene, confidence, z in zip(state.gene, state.confidence, state.distinctiveness, strict=True)
+            for gene, confidence, z in zip(
+                state.gene,
+                state.confidence,
+                self.distinctiveness(state, min(as_of, known_at)),
+                strict=True,
+            )
         }
         seen = build(
             self._catalogue,
@@ -346,8 +353,7 @@ class History:
         Raises:
             UsageError: there is no such gene, or the customer never showed it.
         """
-        hashes = {name: at for at, name in enumerate(self._catalogue.gene_ids)}
-        at = hashes.get(gene_id)
+        at = self._places.get(gene_id)
         if at is None:
             raise UsageError(
                 f"There is no gene '{gene_id}'.", "A gene is <locus>:<allele>, as `genome show --json` lists."
@@ -432,14 +438,14 @@ class History:
         first = _aligned(genes, new.gene, new.first.astype(np.float64))
         last = _aligned(genes, new.gene, new.last.astype(np.float64))
         moved = np.nan_to_num(shares[1]) - np.nan_to_num(shares[0])
+        positions = self._catalogue.index.positions(genes)
         changes = []
         for place in np.argsort(-np.abs(moved), kind="stable"):
-            at = int(self._catalogue.index.positions(genes[place : place + 1])[0])
-            if abs(moved[place]) < least or at < 0:
+            if abs(moved[place]) < least or positions[place] < 0:
                 continue
             changes.append(
                 self._change(
-                    at,
+                    int(positions[place]),
                     _number(shares[0][place]),
                     _number(shares[1][place]),
                     _number(first[place]),
@@ -504,31 +510,22 @@ class History:
         return np.exp2(-days / now), np.exp2(-days / character)
 
     def _label(self, gene_id: str, otherwise: str) -> str:
-        at = self._gene_places.get(gene_id)
+        at = self._places.get(gene_id)
         return otherwise if at is None else self._catalogue.labels[at]
 
-    @property
-    def _gene_places(self) -> dict[str, int]:
-        if not hasattr(self, "_places"):
-            self._places = {name: at for at, name in enumerate(self._catalogue.gene_ids)}
-        return self._places
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """gene_id → its place in the catalogue."""
+        return {name: at for at, name in enumerate(self._catalogue.gene_ids)}
 
-    def _distinctiveness(
-        self,
-        genes: Ints,
-        locus: Ints,
-        share: Floats,
-        evidence: Floats,
-        squares: Floats,
-        known: datetime,
-    ) -> Floats:
-        """Log-odds against the population of the month, as a z-score (Monroe et al. 2008)."""
-        month = known.astimezone(self._zone).date().replace(day=1)
-        if known not in self._populations:
-            self._populations[known] = _population(self._publication, month, known)
-        people = self._populations[known]
+    def distinctiveness(self, state: State, known_at: datetime) -> Floats:
+        """Log-odds against the population of the month, as z-scores (Monroe et al. 2008); nan where there is none."""
+        people = _population(
+            self._publication, known_at.astimezone(self._zone).date().replace(day=1), known_at
+        )
+        genes, locus, share = state.gene, state.locus, state.share_character
         prior = self.parameters.prior
-        own_total = _sums_of(evidence, locus) ** 2 / _sums_of(squares, locus)
+        own_total = _sums_of(state.evidence, locus) ** 2 / _sums_of(state.squares, locus)
         everybody = np.array([people.evidence.get(int(each), np.nan) for each in locus])
         sizes = np.array([people.genes.get(int(each), 0) for each in locus], np.float64)
         at = np.searchsorted(people.gene, genes)

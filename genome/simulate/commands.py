@@ -135,18 +135,10 @@ def tastes(
     def human(console: Console) -> None:
         table = Table("purchase lines", "people", *library.MEASURES)
         for row in rows:
-            table.add_row(
-                _span(row.at_least, row.at_most),
-                f"{row.people:,}",
-                *(f"{row.correlation[name]:.3f} ± {row.error[name]:.3f}" for name in library.MEASURES),
-            )
+            table.add_row(*row.cells())
         console.print(table)
 
     report({"rows": [asdict(row) for row in rows]}, as_json=as_json, human=human)
-
-
-def _span(least: int, most: int) -> str:
-    return f"{least}–{most}" if most < 10**6 else f"{least} and more"
 
 
 @simulate.command("figures")

@@ -104,14 +104,7 @@ def calibration_page(mall: Mall, ours: Shapes, theirs: Shapes) -> str:
 
 def tastes_page(mall: Mall, rows: list[Row]) -> str:
     """What the genome recovers of the latent tastes, by amount of evidence."""
-    lines = [
-        [
-            f"{row.at_least}–{row.at_most}" if row.at_most < 10**6 else f"{row.at_least} and more",
-            f"{row.people:,}",
-            *(f"{row.correlation[name]:.3f} ± {row.error[name]:.3f}" for name in MEASURES),
-        ]
-        for row in rows
-    ]
+    lines = [row.cells() for row in rows]
     return (
         "# Does the genome find the taste?\n"
         "<!-- Made by `genome simulate tastes DIR --to docs/simulator`; edit the code instead. -->\n\n"

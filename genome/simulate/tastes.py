@@ -43,6 +43,12 @@ class Row:
     error: dict[str, float]
     """Standard errors of `correlation`."""
 
+    def cells(self) -> list[str]:
+        """As tables show it: the span of lines, people, and a correlation for each of `MEASURES`."""
+        span = f"{self.at_least}–{self.at_most}" if self.at_most < 10**6 else f"{self.at_least} and more"
+        said = (f"{self.correlation[name]:.3f} ± {self.error[name]:.3f}" for name in MEASURES)
+        return [span, f"{self.people:,}", *said]
+
 
 def compare(settings: Settings, out: Path) -> list[Row]:
     """Correlate what a built mall says of each person's categories with the taste that made it.
@@ -54,8 +60,9 @@ def compare(settings: Settings, out: Path) -> list[Row]:
     Raises:
         GenomeError: nothing is built yet.
     """
-    seen = _seen(settings, Truth(out))
-    people, tastes = _tastes(Truth(out), seen.categories)
+    truth = Truth(out)
+    seen = _seen(settings, truth)
+    people, tastes = _tastes(truth, seen.categories)
     lines = seen.sums(seen.is_line.astype(np.float64))
     now = seen.now
     scores = {
@@ -72,8 +79,8 @@ def compare(settings: Settings, out: Path) -> list[Row]:
         chosen = np.flatnonzero(known & (count >= least) & (count <= most))
         if not len(chosen):
             continue
-        truth = rankdata(tastes[place[chosen]], axis=1)
-        found = {name: _spearman(values[chosen], truth) for name, values in scores.items()}
+        ranks = rankdata(tastes[place[chosen]], axis=1)
+        found = {name: _spearman(values[chosen], ranks) for name, values in scores.items()}
         rows.append(
             Row(
                 least,

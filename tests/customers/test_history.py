@@ -38,13 +38,15 @@ def test_the_state_at_the_cut_off_is_what_dbt_says(world: Settings) -> None:
     table = built.published(world, "genome").set_index(["customer_id", "gene_hash"]).sort_index()
     compared = 0
     for customer in customers(world):
-        state = history(world, customer).state(built.NOW, built.NOW)
+        own = history(world, customer)
+        state = own.state(built.NOW, built.NOW)
         rows = table.loc[customer]
         assert state.gene.tolist() == rows.index.tolist()
         size = np.maximum(1.0, rows.affinity_character.abs().to_numpy())
         for name in ("affinity_now", "affinity_character"):
             assert np.abs(getattr(state, name) - rows[name].to_numpy()).max() <= 1e-9 * size.max()
-        np.testing.assert_allclose(state.distinctiveness, rows.distinctiveness.to_numpy(), atol=1e-6)
+        found = own.distinctiveness(state, built.NOW)
+        np.testing.assert_allclose(found, rows.distinctiveness.to_numpy(), atol=1e-6)
         for name in ("share_now", "share_character", "confidence"):
             np.testing.assert_allclose(getattr(state, name), rows[name].to_numpy(), rtol=1e-7, atol=1e-9)
         compared += len(rows)

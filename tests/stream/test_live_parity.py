@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 import redis
 from support import built
+from support.live import VIEW
 from support.streaming import record
 
 from feature_repo.loader import write_view
@@ -33,10 +34,8 @@ from genome.features.definitions import (
     CATALOGUE,
     GENERATION,
     Catalogue,
-    FeatureDefinition,
     LoadedView,
     ServiceDefinition,
-    ViewDefinition,
     metadata_key,
 )
 from genome.features.online import PROJECT, OnlineReader, OnlineRow
@@ -50,21 +49,6 @@ from genome.stream.live import LiveHandler
 
 PARTITIONS = 2
 SUMS = [f"{what}_{name}" for what in ("for", "against", "squares") for name in ("now", "character")]
-KINDS: dict[str, Any] = {
-    "gene_hashes": "INT64_LIST",
-    "affinities_now": "FLOAT_LIST",
-    "affinities_character": "FLOAT_LIST",
-    "shares_now": "FLOAT_LIST",
-    "shares_character": "FLOAT_LIST",
-    "last_at_days": "INT32_LIST",
-}
-VIEW = ViewDefinition(
-    name=layout.GENOME_VIEW,
-    entity="customer",
-    join_key="customer_id",
-    ttl=timedelta(days=3650),
-    features=tuple(FeatureDefinition(name=name, kind=kind) for name, kind in KINDS.items()),
-)
 TIER = 6  # the locus of price tiers, whose DNA a month's first build makes anew
 
 
