@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genome.settings import PROJECT_ROOT, Settings
-from tests.conftest import free_ports, make_settings
+from tests.conftest import make_settings
 
 HOUSEHOLDS = 1200
 """Enough for promise 20, which wants 1,000 customers."""
@@ -50,28 +50,25 @@ class Journey:
         return json.loads(self.genome(*words, "--json", timeout=timeout).stdout)
 
 
+def begin(home: Path, **more: str) -> Journey:
+    """A journey before its first step: a home and ports of its own, and nothing from the developer's settings."""
+    settings = make_settings(home)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")}
+    environment |= {
+        f"GENOME_{name.upper()}_PORT": str(getattr(settings, f"{name}_port"))
+        for name in ("api", "airflow", "mlflow", "events", "online")
+    }
+    return Journey(settings, environment | {"GENOME_HOME": str(home)} | more, {})
+
+
 @pytest.fixture(scope="session")
 def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """Run `genome demo` once, from nothing."""
     home = tmp_path_factory.mktemp("journey") / "home"
-    api, airflow, mlflow, events, online = free_ports(5)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")} | {
-        "GENOME_HOME": str(home),
-        "GENOME_API_PORT": str(api),
-        "GENOME_AIRFLOW_PORT": str(airflow),
-        "GENOME_MLFLOW_PORT": str(mlflow),
-        "GENOME_EVENTS_PORT": str(events),
-        "GENOME_ONLINE_PORT": str(online),
-        # The demo's own clock, said aloud for the verbs that follow it.
-        "GENOME_NOW": "2018-01-01T04:59:59+00:00",
-        "GENOME_BUSINESS_TIMEZONE": "America/New_York",
-    }
-    settings = make_settings(
-        home, api_port=api, airflow_port=airflow, mlflow_port=mlflow, events_port=events, online_port=online
-    )
-    started = Journey(settings, environment, {})
+    # The demo's own clock, said aloud for the verbs that follow it.
+    started = begin(home, GENOME_NOW="2018-01-01T04:59:59+00:00", GENOME_BUSINESS_TIMEZONE="America/New_York")
     try:
         first = started.document("demo", "--households", str(HOUSEHOLDS), timeout=1500)
-        yield Journey(settings, environment, first)
+        yield replace(started, first=first)
     finally:
         started.genome("down", check=False)

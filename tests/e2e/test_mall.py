@@ -1,17 +1,16 @@
 """The road once more, through every channel: a little mall, whose simulator says to the row what it wrote."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from genome.channels import registry
 from genome.lake.manifest import Counts, Manifest
-from tests.conftest import free_ports, make_settings
-from tests.e2e.conftest import Journey
+from tests.e2e.conftest import Journey, begin
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -23,17 +22,11 @@ FEEDS = {"products", "offers", "stores", "stock", "prices"}
 def mall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """Run `genome demo --data mall` once, from nothing."""
     home = tmp_path_factory.mktemp("mall") / "home"
-    names = ("api", "airflow", "mlflow", "events", "online")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")}
-    environment |= {f"GENOME_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     # So few people redeem a handful of coupons: let that be enough to rehearse on.
-    environment |= {"GENOME_HOME": str(home), "GENOME_TRAINING_MIN_REDEMPTIONS": "2"}
-    settings = make_settings(home, **{f"{name}_port": port for name, port in ports.items()})
-    started = Journey(settings, environment, {})
+    started = begin(home, GENOME_TRAINING_MIN_REDEMPTIONS="2")
     try:
         first = started.document("demo", "--data", "mall", "--customers", str(PEOPLE), timeout=800)
-        yield Journey(settings, environment, first)
+        yield replace(started, first=first)
     finally:
         started.genome("down", check=False)
 

@@ -3,15 +3,13 @@
 `make prove` runs this: it is the demo six times and once more.
 """
 
-import os
 import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from genome.settings import PROJECT_ROOT
-from tests.conftest import free_ports
+from tests.e2e.conftest import begin
 
 HIDE = """
 import os, sys
@@ -40,36 +38,12 @@ PACKAGES = {
 
 def demo(home: Path, hidden: str) -> "subprocess.CompletedProcess[str]":
     (home.parent / "sitecustomize.py").write_text(HIDE)
-    api, airflow, mlflow, events, online = free_ports(5)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GENOME_")} | {
-        "GENOME_HOME": str(home),
-        "GENOME_API_PORT": str(api),
-        "GENOME_AIRFLOW_PORT": str(airflow),
-        "GENOME_MLFLOW_PORT": str(mlflow),
-        "GENOME_EVENTS_PORT": str(events),
-        "GENOME_ONLINE_PORT": str(online),
-        "PYTHONPATH": str(home.parent),
-        "TEST_HIDES": hidden,
-    }
-    genome = str(Path(sys.executable).parent / "genome")
+    started = begin(home, PYTHONPATH=str(home.parent), TEST_HIDES=hidden)
     try:
-        return subprocess.run(
-            [genome, "demo", "--households", "600", "--json"],
-            cwd=PROJECT_ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        return started.genome("demo", "--households", "600", "--json", check=False)
     finally:
-        subprocess.run(
-            [genome, "down"],
-            cwd=PROJECT_ROOT,
-            env=environment | {"TEST_HIDES": ""},
-            capture_output=True,
-            check=False,
-        )
+        whole = replace(started, environment=started.environment | {"TEST_HIDES": ""})
+        whole.genome("down", check=False)
 
 
 @pytest.mark.prove
