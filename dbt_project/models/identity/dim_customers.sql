@@ -12,8 +12,8 @@ select
     source_key,
     -- One customer for each key, until identity resolution links keys.
     source_key as customer_id,
-    cast(row_number() over (order by source_key) as integer) as source_number,
-    cast(dense_rank() over (order by customer_id) as integer) as customer_number,
+    {{ hash_bigint('source_key') }} as source_number,
+    {{ hash_bigint('customer_id') }} as customer_number,
     valid_from,
     known_at
 from keys
