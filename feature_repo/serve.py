@@ -33,12 +33,14 @@ from genome.features.definitions import (
     feature_hash,
     metadata_key,
 )
+from genome.features.joins import retire_customers, write_customers
 from genome.features.live import GENOME_VIEW
 from genome.features.online import PROJECT, read_catalogue
 from genome.lake.publish import Publication
 from genome.settings import Settings
 from genome.stores import valkey
 from genome.stream.deltas import wait_for_deltas
+from genome.stream.epoch import identity_map
 
 if TYPE_CHECKING:
     import redis
@@ -252,9 +254,13 @@ def _load(
         if name in published:
             loaded[name], removed[name] = _load_view(settings, client, known[name], published[name], step)
     kept = {each.view: each for each in (found[1].loaded if found else ()) if each.view in known}
+    if GENOME_VIEW in loaded and "dim_customers" in (genome := published[GENOME_VIEW]).tables:
+        write_customers(client, genome.epoch, *identity_map(genome), step)
     catalogue = Catalogue(project=PROJECT, services=services, loaded=tuple((kept | loaded).values()))
     metadata = {GENERATION: secrets.token_hex(8), CATALOGUE: catalogue.model_dump_json()}
     client.hset(metadata_key(PROJECT), mapping=metadata)
+    # A request that has just begun may still read the map of the build before.
+    retire_customers(client, {each[GENOME_VIEW].epoch for each in (kept, loaded) if GENOME_VIEW in each})
     return tuple(loaded.values()), removed
 
 

@@ -189,7 +189,7 @@ class GenomeService:
                 return _replayed(seen.outcome, seen.body), True
             decision, inputs = self._decide(ask, placement, now)
             body = LoggedDecision(decision=decision, inputs=inputs).model_dump_json().encode()
-            appended = self._log.append(str(decision.decision_id), ask.customer_id, body, once)
+            appended = self._log.append(str(decision.decision_id), decision.customer_id, body, once)
         except StoreUnavailableError as error:
             return _fallback(ask, now, error.store, self._versions([])), False
         if appended.outcome == "recorded":
@@ -275,9 +275,9 @@ class GenomeService:
             )
         return view.build(
             self._published.catalogue(),
-            customer_id,
+            row.customer_id,
             row.values,
-            self._published.singular(customer_id),
+            self._published.singular(row.customer_id),
             as_of=min(known),
             now=clock.now(self._settings),
             by_locus=by_locus,
@@ -323,8 +323,18 @@ class GenomeService:
             raise NotFoundError(error.what, error.remedy) from error
 
     def find(self, identifier: str) -> list[str]:
-        """Customers that an identifier stands for, from the published identity map."""
-        return self._published.customers(identifier)
+        """Customers that an identifier stands for: by the published identity map, and by who has just identified.
+
+        Where the online store does not answer it is the published map alone.
+        """
+        found = self._published.customers(identifier)
+        with suppress(StoreUnavailableError):
+            row = self._read("customer", [identifier]).rows[0]
+            if row.customer_id != identifier:
+                return [row.customer_id]
+            if not found and row.live is not None and row.live.source_keys:
+                return [identifier]
+        return found
 
     def features(self, service: str, customer_ids: Sequence[str]) -> OnlineRows:
         """All features of a feature service for many customers.
@@ -427,7 +437,7 @@ class GenomeService:
         decision = Decision(
             decision_id=f"d_{uuid.uuid4().hex}",
             decided_at=now,
-            customer_id=ask.customer_id,
+            customer_id=customer.customer_id,
             placement=ask.placement,
             channel=ask.channel,
             offers=self._explained(customer.values, choice, described),

@@ -7,17 +7,19 @@ What is told apart (Feast's SDK shows all of it as None):
 * a null: the value is None and the view is in neither.
 
 What came after the build is added on reading (`genome.features.live`): a customer's genes are those of the
-build that the row is of, plus the deltas of the same build, whatever is being loaded meanwhile.
+build that the row is of, plus the deltas of the same build, whatever is being loaded meanwhile. An entity may be
+asked for by any of its source keys, and a browser on which somebody has just identified counts as that customer's
+(`genome.features.joins`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from genome import clock
 from genome.errors import GenomeError
-from genome.features import layout
+from genome.features import joins, layout
 from genome.features.definitions import (
     CATALOGUE,
     GENERATION,
@@ -45,6 +47,7 @@ class OnlineRow:
 
     Attributes:
         id: as it was asked for.
+        customer_id: whom it stands for: the id itself, or the customer of this source key.
         values: feature -> value; every feature of the service is there, None where it is null or missing.
         event_at: view -> the instant its row is valid from; None where there is no row.
         stale: views whose row is older than their ttl.
@@ -58,6 +61,11 @@ class OnlineRow:
     stale: tuple[str, ...]
     missing: tuple[str, ...]
     live: Live | None = None
+    customer_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.customer_id:
+            object.__setattr__(self, "customer_id", self.id)
 
     @property
     def is_known(self) -> bool:
@@ -165,31 +173,70 @@ class OnlineReader:
             GenomeError: nothing is loaded, or there is no such service.
         """
         state = self._state or self._refresh()
-        plan = state.plan(service, entity)
-        generation, replies, known = self._fetch(plan, ids)
-        while generation != state.generation:
-            state = self._refresh()
+        while True:
             plan = state.plan(service, entity)
-            generation, replies, known = self._fetch(plan, ids)
-        now = clock.now(self._settings)
-        rows = [_row(plan, each, reply, now) for each, reply in zip(ids, replies, strict=True)]
-        if plan.live_epoch is not None:
-            rows = self._with_live(plan, rows, replies, known, now)
-        return OnlineRows(service, plan.hash, plan.epochs, tuple(rows))
+            try:
+                return OnlineRows(
+                    service, plan.hash, plan.epochs, tuple(self._rows(state.generation, plan, ids))
+                )
+            except _LoadedMeanwhileError:
+                state = self._refresh()
 
-    def _with_live(
-        self,
-        plan: _Plan,
-        rows: Sequence[OnlineRow],
-        replies: Sequence[Sequence[bytes | None]],
-        known: Sequence[Any],
-        now: datetime,
-    ) -> list[OnlineRow]:
-        """The rows with what has happened since their build."""
+    def _rows(self, generation: bytes, plan: _Plan, ids: Sequence[str]) -> list[OnlineRow]:
+        found = self._fetch(generation, plan, ids)
+        now = clock.now(self._settings)
+        names = [each.stands_for or name for name, each in zip(ids, found, strict=True)]
+        moved = [at for at, name in enumerate(names) if name != ids[at]]
+        for at, each in zip(
+            moved, self._fetch(generation, plan, [names[at] for at in moved]) if moved else (), strict=True
+        ):
+            found[at] = each
+        rows = [
+            _row(plan, asked, name, each.reply, now)
+            for asked, name, each in zip(ids, names, found, strict=True)
+        ]
+        if plan.live_epoch is None:
+            return rows
+        joined = self._joined(generation, plan, names, found, now)
         # While a build is loaded some rows are of the one before: each is taken with its own deltas.
-        epochs = [(reply[plan.row_epoch] or b"").decode() or plan.live_epoch for reply in replies]
-        found = self._live.read([row.id for row in rows], epochs, plan.live_epoch, known, now)
-        return [_lively(row, each, self._live) for row, each in zip(rows, found, strict=True)]
+        live = self._live.read(
+            names,
+            [each.epoch(plan) for each in found],
+            plan.live_epoch,
+            [
+                each.keys | {row.id.encode(errors="surrogatepass") for row in joined.get(name, ())}
+                for name, each in zip(names, found, strict=True)
+            ],
+            now,
+        )
+        return [
+            _lively(row, each, joined.get(row.customer_id, []), self._live)
+            for row, each in zip(rows, live, strict=True)
+        ]
+
+    def _joined(
+        self,
+        generation: bytes,
+        plan: _Plan,
+        names: Sequence[str],
+        found: Sequence["_Fetched"],
+        now: datetime,
+    ) -> dict[str, list[OnlineRow]]:
+        """Customer → the rows of the things that are only this customer's, as of the same build."""
+        said = [
+            (name, each, thing)
+            for name, each in dict(zip(names, found, strict=True)).items()
+            for thing in joins.things(each.joined)
+        ]
+        if not said:
+            return {}
+        result: dict[str, list[OnlineRow]] = {}
+        answers = self._fetch(generation, plan, [thing for _, _, thing in said])
+        for (name, each, thing), mine in zip(said, answers, strict=True):
+            # In the middle of a load one of the two may be of the build before: then this read leaves it out.
+            if mine.stands_for == name and mine.epoch(plan) == each.epoch(plan):
+                result.setdefault(name, []).append(_row(plan, thing, thing, mine.reply, now))
+        return result
 
     def catalogue(self) -> Catalogue:
         """What is served and loaded at this moment.
@@ -211,17 +258,73 @@ class OnlineReader:
         self._state = _State(*found, {})
         return self._state
 
-    def _fetch(
-        self, plan: _Plan, ids: Sequence[str]
-    ) -> tuple[bytes | None, list[list[bytes | None]], list[Any]]:
+    def _fetch(self, generation: bytes, plan: _Plan, ids: Sequence[str]) -> list["_Fetched"]:
+        """What the store holds of entities, in one round trip.
+
+        Raises:
+            _LoadedMeanwhileError: a load has ended since the plan was made.
+        """
+        epoch = plan.live_epoch
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hget(metadata_key(PROJECT), GENERATION)
             for key in layout.entity_keys(PROJECT, plan.join_key, ids):
                 pipe.hmget(key, plan.fields)  # type: ignore[arg-type]
-            for each in ids if plan.live_epoch is not None else ():
-                pipe.smembers(customer_key(plan.live_epoch or "", each))
-            generation, *replies = pipe.execute()
-        return generation, replies[: len(ids)], replies[len(ids) :]
+            if epoch is not None:
+                for each in ids:
+                    pipe.smembers(customer_key(epoch, each))
+                    pipe.smembers(joins.joined_key(epoch, each))
+                pipe.hmget(
+                    joins.customers_key(epoch),  # type: ignore[arg-type]
+                    [each.encode(errors="surrogatepass") for each in ids],
+                )
+            now, *replies = pipe.execute()
+        if now != generation:
+            raise _LoadedMeanwhileError
+        count = len(ids)
+        if epoch is None:
+            return [_Fetched(reply) for reply in replies]
+        return [
+            _Fetched(reply, keys, joined, customer)
+            for reply, keys, joined, customer in zip(
+                replies[:count],
+                replies[count : 3 * count : 2],
+                replies[count + 1 : 3 * count : 2],
+                replies[-1],
+                strict=True,
+            )
+        ]
+
+
+class _LoadedMeanwhileError(Exception):
+    """A load has ended: definitions have to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What the store holds of one entity.
+
+    Attributes:
+        reply: the values of the plan's fields.
+        keys: source keys of the customer that have something live.
+        joined: what `genome.features.joins` says of it.
+        customer: whom the build calls a source key's customer, where that is somebody else.
+    """
+
+    reply: Sequence[bytes | None]
+    keys: set[bytes] = field(default_factory=set)
+    joined: set[bytes] = field(default_factory=set)
+    customer: bytes | None = None
+
+    @property
+    def stands_for(self) -> str | None:
+        """Whose this source key is; None: its own."""
+        if self.customer is not None:
+            return self.customer.decode(errors="surrogatepass")
+        return joins.owner(self.joined)
+
+    def epoch(self, plan: _Plan) -> str | None:
+        """The build that the row is of."""
+        return (self.reply[plan.row_epoch] or b"").decode() or plan.live_epoch
 
 
 def read_catalogue(client: "redis.Redis") -> tuple[bytes, Catalogue] | None:
@@ -260,7 +363,9 @@ def _make_plan(catalogue: Catalogue, service: ServiceDefinition, entity: str) ->
     )
 
 
-def _row(plan: _Plan, entity_id: str, reply: Sequence[bytes | None], now: datetime) -> OnlineRow:
+def _row(
+    plan: _Plan, asked: str, customer_id: str, reply: Sequence[bytes | None], now: datetime
+) -> OnlineRow:
     values: dict[str, Any] = {}
     event_at: dict[str, datetime | None] = {}
     stale: list[str] = []
@@ -278,18 +383,21 @@ def _row(plan: _Plan, entity_id: str, reply: Sequence[bytes | None], now: dateti
         for place, name, decode in view.features:
             data = reply[place]
             values[name] = decode(data) if data else None
-    return OnlineRow(entity_id, values, event_at, tuple(stale), tuple(missing))
+    return OnlineRow(asked, values, event_at, tuple(stale), tuple(missing), customer_id=customer_id)
 
 
-def _lively(row: OnlineRow, since: Live, reader: LiveReader) -> OnlineRow:
-    if not since.source_keys:
+def _lively(row: OnlineRow, since: Live, joined: Sequence[OnlineRow], reader: LiveReader) -> OnlineRow:
+    bases = [each.values for each in joined if each.values.get("gene_hashes") is not None]
+    if not since.source_keys and not bases:
         return row
-    genes = reader.genes(since.epoch) if since.epoch is not None and len(since.deltas) else None
+    moved = since.epoch is not None and (len(since.deltas) or bases)
+    genes = reader.genes(since.epoch) if moved and since.epoch is not None else None
     if genes is None:
         return replace(row, live=since)
+    base = joins.together([row.values, *bases]) if bases else row.values
     return replace(
         row,
-        values={**row.values, **added(row.values, since.deltas, genes)},
+        values={**row.values, **added(base, since.deltas, genes)},
         # Whom the build does not know yet has the genes of what came since, valid from the same instant.
         event_at={**row.event_at, GENOME_VIEW: row.event_at.get(GENOME_VIEW) or genes.as_of},
         missing=tuple(view for view in row.missing if view != GENOME_VIEW),

@@ -3,7 +3,8 @@
 dbt is the one owner of all of it; here it is read from the published Parquet, once for each epoch.
 """
 
-from collections.abc import Iterable, Mapping
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -23,13 +24,57 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
+class Customers:
+    """A build's identity map, as Arrow holds it: a million people have some millions of keys.
+
+    Attributes:
+        keys: source keys whose customer is called otherwise, ascending.
+        ids: the customer of each.
+        several: customers that have more than one key, ascending.
+        shared: keys that the build found to be used by several people, ascending.
+    """
+
+    keys: "pa.StringArray"
+    ids: "pa.StringArray"
+    several: "pa.StringArray"
+    shared: "pa.StringArray"
+
+    def of(self, source_key: str) -> str:
+        """Whose a key is; a key that is not here is a customer of its own."""
+        at = _place(self.keys, source_key)
+        return source_key if at is None else str(self.ids[at].as_py())
+
+    def is_alone(self, source_key: str) -> bool:
+        """Whether a key is a customer of its own, with no other key, and not known to be several people's."""
+        return all(_place(each, source_key) is None for each in (self.keys, self.several, self.shared))
+
+
+def _place(ascending: "pa.StringArray", wanted: str) -> int | None:
+    at = bisect.bisect_left(_Texts(ascending), wanted)
+    return at if at < len(ascending) and ascending[at].as_py() == wanted else None
+
+
+class _Texts(Sequence[str]):
+    """An Arrow array, as `bisect` reads one: UTF-8 sorts as code points do."""
+
+    def __init__(self, array: "pa.StringArray") -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._array[at].as_py()
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One publication, as the live path uses it.
 
     Attributes:
         name: the publication's epoch.
         parameters: weights, half-lives, DNA.
-        customers: source key → customer, where the customer is called otherwise than the key.
+        customers: whose a source key is.
         refunded: groups that have a refund in this build, ascending.
         watermark: partition → the last stream id that is in this build.
         publication: for the lines that a refund takes back.
@@ -37,14 +82,14 @@ class Epoch:
 
     name: str
     parameters: Parameters
-    customers: Mapping[str, str]
+    customers: "Customers"
     refunded: npt.NDArray[np.uint64]
     watermark: Mapping[int, bytes]
     publication: Publication
 
     def customer(self, source_key: str) -> str:
         """Whose a key is; one that the build does not know stands for a provisional customer of its own."""
-        return self.customers.get(source_key, source_key)
+        return self.customers.of(source_key)
 
     def lines(self, source_keys: Iterable[str]) -> "tuple[list[str], npt.NDArray[Any]]":
         """The lines and refunds of source keys that this build has counted: keys, and rows of `LINE`."""
@@ -168,14 +213,20 @@ def _instants(column: Any, missing: int) -> npt.NDArray[np.int64]:
     return np.asarray(numbers.to_numpy(), np.int64)
 
 
-def _customers(publication: Publication) -> dict[str, str]:
+def _customers(publication: Publication) -> Customers:
+    import pyarrow.compute as pc
+
+    keys, ids = identity_map(publication)
+    return Customers(keys, ids, pc.unique(ids).sort(), keys.slice(0, 0))
+
+
+def identity_map(publication: Publication) -> "tuple[pa.StringArray, pa.StringArray]":
+    """Source keys, ascending, and their customers, where the customer is called otherwise than the key."""
     import pyarrow.compute as pc
 
     table = _read(publication, "dim_customers", ["source_key", "customer_id"])
-    table = table.filter(pc.not_equal(table["source_key"], table["customer_id"]))
-    return dict(
-        zip(table.column("source_key").to_pylist(), table.column("customer_id").to_pylist(), strict=True)
-    )
+    table = table.filter(pc.not_equal(table["source_key"], table["customer_id"])).sort_by("source_key")
+    return table.column("source_key").combine_chunks(), table.column("customer_id").combine_chunks()
 
 
 def _refunded(publication: Publication, parameters: Parameters) -> npt.NDArray[np.uint64]:

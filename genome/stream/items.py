@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -135,6 +135,7 @@ class Columns:
         item: what else is known of it, for orders and refunds.
         acts: source key → its acts, encoded.
         places: source key → its place among the keys.
+        pairs: (source key of a person, source key of a thing that the person identified on), each once.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -146,6 +147,7 @@ class Columns:
     item: list[Item] = field(default_factory=list)
     acts: dict[str, list[bytes]] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], None] = field(default_factory=dict)
 
 
 def columns(records: Iterable[Record], names: frozenset[str], named: frozenset[str]) -> Columns:
@@ -158,6 +160,8 @@ def columns(records: Iterable[Record], names: frozenset[str], named: frozenset[s
     """
     made = Columns()
     for record in records:
+        if record.identifiers:
+            add_pairs(made, record.key_type, record.key, record.identifiers)
         name = record.name
         what = ACTS.get(name)
         if what is None and name not in names:
@@ -189,6 +193,19 @@ def add(made: Columns, key: str, name: str, at: int, item: Item, names: frozense
         made.quantity.append(math.nan if item.quantity is None else item.quantity)
         made.at.append(at)
         made.item.append(item)
+
+
+THINGS: Final = frozenset({"anonymous", "device"})
+"""Identifiers of things that people use, and not of people."""
+
+
+def add_pairs(made: Columns, key_type: str, key: str, further: Iterable[Sequence[Any]]) -> None:
+    """Note on which things a person has identified: the further identifiers (type, key, …) of an event."""
+    if key_type in THINGS:
+        return
+    for kind, name, *_ in further:
+        if kind in THINGS:
+            made.pairs[f"{key_type}:{key}", f"{kind}:{name}"] = None
 
 
 def place_act(name: str, at: int, store_id: str | None, place_id: Any) -> layout.Act:

@@ -6,6 +6,7 @@ What came later is in the stream, in the lake, or in both.
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from genome.collector.stream import partition_of
@@ -15,7 +16,7 @@ from genome.lake.manifest import Manifest, StreamBatch
 from genome.settings import Settings
 from genome.stream import keys
 from genome.stream.epoch import Epoch, microseconds
-from genome.stream.items import ACTS, LINE_CHANNELS, Columns, Item, add, place_act
+from genome.stream.items import ACTS, LINE_CHANNELS, THINGS, Columns, Item, add, add_pairs, place_act
 
 if TYPE_CHECKING:
     import redis
@@ -123,6 +124,7 @@ def _read(
     ]
     if not paths:
         return
+    yield _pairs(settings, manifest, partition, wanted, since)
     interesting = sorted(names | set(ACTS))
     chosen = pc.field("_batch_id").isin(sorted(wanted)) & pc.field("interaction_type").isin(interesting)
     table = ds.dataset(paths, format="parquet").to_table(columns=list(_COLUMNS), filter=chosen)
@@ -132,9 +134,31 @@ def _read(
         yield _columns(rows, partition, settings.collector_partitions, names, since, seen)
 
 
-def _reaches(occurred: str | None, received: str | None, since: int) -> bool:
-    from datetime import datetime
+def _pairs(
+    settings: Settings, manifest: Manifest, partition: int, wanted: set[str], since: int | None
+) -> Columns:
+    """On which things people have identified, in some batches."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
 
+    made = Columns()
+    paths = [str(path) for path in manifest.identifiers() if path.name.startswith(("stream-", "compacted-"))]
+    if not paths:
+        return made
+    columns = ["customer_key_type", "customer_key", "identifier_type", "identifier"]
+    chosen = pc.field("_batch_id").isin(sorted(wanted)) & pc.field("identifier_type").isin(sorted(THINGS))
+    if since is not None:
+        instant = datetime.fromtimestamp(since / 1e6, UTC)
+        chosen &= (pc.field("occurred_at") >= instant) | (pc.field("received_at") >= instant)
+    table = ds.dataset(paths, format="parquet").to_table(columns=columns, filter=chosen)
+    for row in table.group_by(columns).aggregate([]).to_pylist():
+        kind, key = row["customer_key_type"], row["customer_key"]
+        if partition_of(f"{kind}:{key}", settings.collector_partitions) == partition:
+            add_pairs(made, kind, key, [(row["identifier_type"], row["identifier"])])
+    return made
+
+
+def _reaches(occurred: str | None, received: str | None, since: int) -> bool:
     times = [datetime.fromisoformat(each) for each in (occurred, received) if each]
     return not times or microseconds(max(times)) >= since
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import structlog
@@ -26,6 +27,7 @@ import structlog
 from genome.collector import stream
 from genome.collector.record import Damage, Record, decode
 from genome.errors import GenomeError, UnavailableError
+from genome.features import joins
 from genome.features import live as layout
 from genome.features.online import read_catalogue
 from genome.lake import publish
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     import redis
 
 log = structlog.get_logger(__name__)
+
+_encoder = msgspec.msgpack.Encoder()
+_pairs = msgspec.msgpack.Decoder(tuple[str, str])
 
 _BEGUN: Final = b"begun"
 """Position of an epoch's deltas that hold rows of the lake, but not all yet."""
@@ -133,6 +138,7 @@ class LiveHandler:
         self._main: dict[int, bytes] = {}
         self._ready: dict[int, set[str]] = {}
         self._announced: dict[tuple[int, str], set[str]] = {}
+        self._joined: dict[tuple[int, str], set[tuple[str, str]]] = {}
         self._refunded: dict[tuple[int, str], npt.NDArray[np.uint64]] = {}
         self._sizes: dict[bytes, int] = {}
         self._recent: dict[int, None] = {}
@@ -497,13 +503,22 @@ class LiveHandler:
                 layout.of_epoch(partition, name, "lines", source_key),
             )
             if epoch is not None:
-                self._online.unlink(layout.customer_key(name, epoch.customer(source_key)))
+                # The customer's other keys may be of another partition: only this one's go.
+                self._online.srem(layout.customer_key(name, epoch.customer(source_key)), member)
+        pairs = layout.of_epoch(partition, name, "pairs")
+        for member in list(self._online.sscan_iter(pairs, count=1_000)):
+            customer, thing = _pairs.decode(member)
+            mine, its = joins.pair(customer, thing)
+            self._online.srem(joins.joined_key(name, customer), mine)
+            self._online.srem(joins.joined_key(name, thing), its)
+        self._online.unlink(pairs)
         self._online.unlink(keys_of, layout.of_epoch(partition, name, "refunded"))
         self._online.hdel(layout.epochs_key(partition), name)  # type: ignore[arg-type]
         self._forget(partition, name)
 
     def _forget(self, partition: int, name: str) -> None:
         self._announced.pop((partition, name), None)
+        self._joined.pop((partition, name), None)
         self._refunded.pop((partition, name), None)
 
     # Applying
@@ -586,6 +601,7 @@ class LiveHandler:
                     self._refunded[partition, epoch.name] = np.union1d(refunded, back)
         for epoch in epochs:
             self._announce(partition, epoch, [*batch.keys, *(batch.acts if sessions else ())])
+            self._join(partition, epoch, batch.pairs)
         return _Write(logs, blobs, count)
 
     def _append(
@@ -663,6 +679,29 @@ class LiveHandler:
                     whose = layout.customer_key(epoch.name, customer)
                     pipe.sadd(whose, name.encode(errors="surrogatepass"))
                     pipe.expire(whose, _SESSION_DAYS * 86_400)
+            pipe.execute()
+        known.update(new)
+
+    def _join(self, partition: int, epoch: Epoch, pairs: Mapping[tuple[str, str], None]) -> None:
+        """Say who has identified on what: said twice, it is the same, and readers weigh it."""
+        known = self._joined.setdefault((partition, epoch.name), set())
+        new = [each for each in pairs if each not in known]
+        if not new:
+            return
+        with self._online.pipeline(transaction=False) as pipe:
+            for person, thing in new:
+                customer = epoch.customer(person)
+                # What the build has joined or refused already, it has done with more evidence than one event.
+                if not epoch.customers.is_alone(thing):
+                    continue
+                mine, its = joins.pair(customer, thing)
+                for name, member in (
+                    (joins.joined_key(epoch.name, customer), mine),
+                    (joins.joined_key(epoch.name, thing), its),
+                ):
+                    pipe.sadd(name, member)
+                    pipe.expire(name, _SESSION_DAYS * 86_400)
+                pipe.sadd(layout.of_epoch(partition, epoch.name, "pairs"), _encoder.encode((customer, thing)))
             pipe.execute()
         known.update(new)
 

@@ -114,6 +114,20 @@ def test_a_customers_decisions_come_newest_first(api: Served) -> None:
     assert [each["decision_id"] for each in found["decisions"]] == asked[:0:-1]
 
 
+def test_a_browser_that_somebody_identified_on_is_decided_for_as_that_customer(api: Served) -> None:
+    api.features.joined["anonymous:new"] = "household:1"
+    body = api.decide(customer_id="anonymous:new").json()
+    assert body["customer_id"] == "household:1"
+    assert [each["offer_id"] for each in body["offers"]] == ["o_yogurt", "o_beef"]
+    with api.client("agent") as client:
+        logged = client.get("/v1/customers/household:1/decisions", params={"count": 1}).json()["decisions"]
+        found = client.get("/v1/customers", params={"identifier": "anonymous:new"}).json()
+        page = client.get("/v1/customers/anonymous:new").text
+    assert logged[0]["decision_id"] == body["decision_id"]
+    assert found["customer_ids"] == ["household:1"]
+    assert "household:1" in page
+
+
 def test_the_same_key_gives_the_same_answer_and_records_once(api: Served) -> None:
     before = len(events(api))
     first = api.decide(headers={"Idempotency-Key": "once"})

@@ -6,14 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.live import CHEESE, CUT_OFF, MILK, ORGANIC, Road, event, publish_build
 
 from genome.collector import stream as names
+from genome.collector.record import Record
+from genome.features import joins
 from genome.features import live as layout
 from genome.features.live import Act
+from genome.lake import publish
 from genome.settings import Settings
 from genome.stores import valkey
 from genome.stream import figures, keys
@@ -231,6 +236,7 @@ def test_a_new_build_changes_base_and_deltas_as_a_whole(road: Road) -> None:
     assert road.genes("c1") == pytest.approx({MILK: 0.625, CHEESE: 0.375, ORGANIC: 0.625}, rel=1e-3)
     # Nobody reads the first build's deltas any more.
     road.tick()
+    joins.retire_customers(road.online, {second.epoch})
     assert not list(road.online.scan_iter(f"live:*{first.epoch}*"))
     assert set(road.online.hkeys(layout.epochs_key(0))) == {b"", second.epoch.encode()}
 
@@ -429,3 +435,120 @@ def test_a_part_that_fails_leaves_the_parts_before_it_and_comes_again(
         road.read(5_000)
     road.read(5_000)
     assert road.genes("c1")[MILK] == pytest.approx(0.375 + 1_200 * 0.25)
+
+
+def identify(number: int, person: str, thing: str) -> Record:
+    """A person identifies on a thing: an event that names both."""
+    made = event("Profile Updated", number, key=person)
+    kind, _, own = thing.partition(":")
+    made.identifiers = [(kind, own, None)]
+    return made
+
+
+def test_who_identifies_on_a_device_is_its_customer_at_once(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    # Somebody looks around, then signs in: the build knows the account by another name, and not the browser.
+    road.send(event("Product Viewed", 1, key="anonymous:new", product_id="cheese")).read()
+    assert road.row("anonymous:new").customer_id == "anonymous:new"
+    assert road.genes("c1")[CHEESE] == 0.125
+    road.send(identify(2, "user:u1", "anonymous:new")).read()
+    together = pytest.approx({MILK: 0.375, CHEESE: 0.125 + 0.25, ORGANIC: 0.375}, rel=1e-3)
+    for name in ("c1", "user:u1", "email:e1", "anonymous:new"):
+        row = road.row(name)
+        assert (row.id, row.customer_id) == (name, "c1")
+        assert road.genes(name) == together
+        assert row.live is not None
+        assert [each.product_id for each in row.live.session.viewed] == ["cheese"]
+    # What is done on the browser afterwards counts for the person.
+    road.send(event("Product Viewed", 3, key="anonymous:new", product_id="bread")).read()
+    row = road.row("user:u1")
+    assert row.live is not None
+    assert [each.product_id for each in row.live.session.viewed] == ["bread", "cheese"]
+
+
+def test_somebody_new_is_joined_to_a_new_browser(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        event("Product Viewed", 1, key="anonymous:new", product_id="milk"),
+        identify(2, "user:new", "anonymous:new"),
+        event("Product Viewed", 3, key="user:new", product_id="cheese"),
+    ).read()
+    assert road.genes("user:new") == pytest.approx({MILK: 0.25, CHEESE: 0.25, ORGANIC: 0.25}, rel=1e-3)
+    assert road.row("anonymous:new").customer_id == "user:new"
+
+
+def test_what_two_people_identify_on_is_nobodys(road: Road) -> None:
+    """A family's tablet: in whatever order they come, nobody is given what the others did on it."""
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        event("Product Viewed", 1, key="anonymous:tablet", product_id="cheese"),
+        identify(2, "user:u1", "anonymous:tablet"),
+    ).read()
+    assert road.row("anonymous:tablet").customer_id == "c1"
+    road.send(identify(3, "user:u2", "anonymous:tablet")).read()
+    assert road.row("anonymous:tablet").customer_id == "anonymous:tablet"
+    assert road.genes("c1")[CHEESE] == 0.125
+    assert road.genes("user:u2") == {}
+    assert road.genes("anonymous:tablet") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
+
+
+def test_what_the_build_has_joined_is_left_to_the_build(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    # e1 is c1's; a stranger's account on it does not take it away, nor is u2, whom the build knows alone, merged.
+    road.send(identify(1, "user:u2", "anonymous:u1"), identify(2, "user:u3", "anonymous:c1")).read()
+    assert road.row("email:e1").customer_id == "c1"
+    assert road.row("c1").customer_id == "c1"
+
+
+def test_a_key_that_identifies_on_everything_is_no_person(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    browsers = [f"anonymous:b{number}" for number in range(joins.LARGEST)]
+    road.send(
+        event("Product Viewed", 1, key="anonymous:b0", product_id="cheese"),
+        *(identify(2 + number, "user:kiosk", each) for number, each in enumerate(browsers)),
+    ).read()
+    assert road.genes("user:kiosk") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
+    road.send(identify(99, "user:kiosk", "anonymous:one-more")).read()
+    assert road.genes("user:kiosk") == {}
+
+
+def test_what_people_said_of_themselves_comes_back_from_stream_and_lake(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        event("Product Viewed", 1, key="anonymous:new", product_id="cheese"),
+        identify(2, "user:u1", "anonymous:new"),
+    ).read()
+    before = road.genes("anonymous:new")
+    # The store comes back empty: from the stream.
+    road.online.flushall()
+    current = publish.current(road.settings, "genome")
+    assert current is not None
+    road.load(current).restart().read()
+    assert road.genes("anonymous:new") == before
+    assert road.row("anonymous:new").customer_id == "c1"
+    # And once the stream has let go, from the lake.
+    road.land()
+    for partition in road.partitions:
+        last = road.landed[partition]
+        road.events.xtrim(names.events_key(partition), minid=last.decode())
+        road.events.set(keys.of_partition(partition, "trimmed"), last)
+    road.online.flushall()
+    road.load(current).restart().read()
+    assert road.row("anonymous:new").customer_id == "c1"
+    assert road.genes("anonymous:new") == before
+
+
+def test_a_browser_that_the_build_knew_by_itself_brings_its_genes(road: Road) -> None:
+    road.load(publish_build(road.settings)).start()
+    # The build has a customer c1 and, alone, the browser of a visitor: its row is added to the person's.
+    current = publish.current(road.settings, "genome")
+    assert current is not None
+    (path,) = current.files(layout.GENOME_VIEW)
+    table = pq.read_table(path)
+    alone = table.set_column(0, "customer_id", pa.array(["anonymous:old"]))
+    pq.write_table(pa.concat_tables([table, alone]), path)
+    road.load(current)
+    road.send(identify(1, "user:u1", "anonymous:old")).read()
+    assert road.genes("c1") == {MILK: 0.75, CHEESE: 0.25, ORGANIC: 0.75}
+    assert road.genes("c1", "shares_now") == pytest.approx({MILK: 0.75, CHEESE: 0.25, ORGANIC: 1.0})
+    assert road.genes("anonymous:old") == road.genes("c1")

@@ -13,6 +13,7 @@ from feature_repo.loader import write_view
 from genome.collector import stream as names
 from genome.collector.record import Record, checksum, decode, encode
 from genome.collector.stream import partition_of
+from genome.features import joins
 from genome.features import live as layout
 from genome.features.definitions import (
     CATALOGUE,
@@ -28,6 +29,7 @@ from genome.features.online import PROJECT, OnlineReader, OnlineRow
 from genome.lake import publish
 from genome.settings import Settings
 from genome.stream.consumer import Entry
+from genome.stream.epoch import identity_map
 from genome.stream.land import Land
 from genome.stream.live import LiveHandler
 
@@ -269,6 +271,8 @@ class Road:
         now = self.settings.now
         assert now is not None
         write_view(self.online, VIEW, publication.files(VIEW.name), now, lambda: None, publication.epoch)
+        keys, ids = identity_map(publication)
+        joins.write_customers(self.online, publication.epoch, keys, ids, lambda: None)
         return self.announce(publication)
 
     def announce(self, publication: publish.Publication) -> "Road":

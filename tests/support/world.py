@@ -110,6 +110,8 @@ class Memory:
     customers: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     scored_at: datetime = NOW
     live: dict[str, Live] = field(default_factory=dict)
+    joined: dict[str, str] = field(default_factory=dict)
+    """Source key → customer, where a person has just identified on it."""
     fault: Exception | None = None
     reads: int = 0
 
@@ -138,14 +140,15 @@ class Memory:
             tuple(self._row(entity, each, views) for each in ids),
         )
 
-    def _row(self, entity: str, wanted: str, views: Mapping[str, Mapping[str, Any]]) -> OnlineRow:
+    def _row(self, entity: str, asked: str, views: Mapping[str, Mapping[str, Any]]) -> OnlineRow:
+        wanted = self.joined.get(asked, asked)
         found = (
             {"feat_offer_dna": OFFERS[wanted]}
             if entity == "offer" and wanted in OFFERS
             else self.customers.get(wanted, {})
         )
         return OnlineRow(
-            wanted,
+            asked,
             {name: found.get(view, {}).get(name) for view, all_of_it in views.items() for name in all_of_it},
             {
                 view: (self.scored_at if "scores" in view else NOW) if view in found else None
@@ -154,6 +157,7 @@ class Memory:
             (),
             tuple(view for view in views if view not in found),
             self.live.get(wanted),
+            wanted,
         )
 
     def loaded(self) -> tuple[LoadedView, ...]:

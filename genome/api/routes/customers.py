@@ -68,6 +68,7 @@ def page(customer_id: CustomerId, request: Request, service: Service) -> HTMLRes
         genome = service.genome(customer_id)
     except NotFoundError:
         return HTMLResponse(not_found_page([]), status_code=404, headers=SECURITY)
+    customer_id = genome.customer_id
     decision = service.preview(Ask(customer_id=customer_id, placement="service_desk"))
     try:
         history = service.decisions_of(customer_id, 5)

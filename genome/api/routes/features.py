@@ -31,7 +31,8 @@ class Customers(BaseModel):
 class CustomerFeatures(BaseModel):
     """The features of one customer. A null value is missing where its view is, and else known to be null."""
 
-    customer_id: str
+    requested_id: str = Field(description="as it was asked for: a customer id, or any of the source keys")
+    customer_id: str = Field(description="whom it stands for")
     is_known: bool = Field(description="whether any view has a row of this customer")
     features: Mapping[str, Any]
     valid_at: Mapping[str, datetime | None] = Field(description="by view: the instant its row is valid from")
@@ -76,7 +77,8 @@ def _answer(rows: OnlineRows) -> Answer:
 
 def _customer(row: OnlineRow) -> CustomerFeatures:
     return CustomerFeatures(
-        customer_id=row.id,
+        requested_id=row.id,
+        customer_id=row.customer_id,
         is_known=row.is_known,
         features=row.jsonable(),
         valid_at=row.event_at,
