@@ -58,7 +58,8 @@ def test_price_tiers_come_from_sales_before_the_month(
     compared = 0
     for month in ("2017-04-01", "2017-09-01", "2017-12-01"):
         start = pd.Timestamp(month, tz=ZONE)
-        before = sold[sold.available_at < start].groupby("product_id")[["shelf", "quantity"]].sum()
+        notice = start - pd.DateOffset(days=7)
+        before = sold[sold.available_at < notice].groupby("product_id")[["shelf", "quantity"]].sum()
         price = (before.shelf / before.quantity).round(6)
         category = products.category.reindex(price.index)
         expected: dict[str, str] = {}

@@ -49,7 +49,6 @@ from genome.stream.live import LiveHandler
 
 PARTITIONS = 2
 SUMS = [f"{what}_{name}" for what in ("for", "against", "squares") for name in ("now", "character")]
-TIER = 6  # the locus of price tiers, whose DNA a month's first build makes anew
 
 
 def micros(at: datetime) -> int:
@@ -336,9 +335,6 @@ def agree(
     for at in first.keys() | deltas.keys() | second.keys():
         told, whole = first.get(at, nothing), second.get(at, nothing)
         change = deltas.get(at)
-        locus = int(change["locus"]) if change is not None else told.get("locus", whole.get("locus"))
-        if locus == TIER:
-            continue  # the second build is the first of its month: what it says of January's tiers is new
         for name in (*SUMS, "count"):
             live = 0.0 if change is None else float(change[name])
             added = abs(told[name]) + abs(live) + abs(whole[name]) + 1.0
@@ -391,20 +387,19 @@ def test_a_day_of_events_live_and_in_the_next_build(
         expected = shares({gene: sums for (key, gene), sums in everything.items() if key == customer})
         values = rows[customer].values
         found = dict(zip(values["gene_hashes"].tolist(), values["shares_character"].tolist(), strict=True))
-        tiers = {gene for gene in found if gene not in expected}
+        assert found.keys() == expected.keys(), customer
         for gene, share in expected.items():
             assert found[gene] == pytest.approx(share, abs=2e-6, nan_ok=True), (customer, gene)
             compared += 1
-        assert all(gene in road_tiers(base) for gene in tiers), customer
     assert compared > 2_000
 
 
 def shares(genes: dict[int, dict[str, float]]) -> dict[int, float]:
-    """Shares of a customer's genes by the definition, price tiers left aside."""
+    """Shares of a customer's genes by the definition."""
     net = {
         gene: max(0.0, sums["for_character"] - sums["against_character"])
         for gene, sums in genes.items()
-        if sums["count"] > 0 and sums["locus"] != TIER
+        if sums["count"] > 0
     }
     totals: dict[float, float] = {}
     for gene, value in net.items():
@@ -413,12 +408,6 @@ def shares(genes: dict[int, dict[str, float]]) -> dict[int, float]:
         gene: value / totals[genes[gene]["locus"]] if totals[genes[gene]["locus"]] > 0 else math.nan
         for gene, value in net.items()
     }
-
-
-def road_tiers(settings: Settings) -> set[int]:
-    """The genes of the locus that is left aside."""
-    table = built.published(settings, "dim_genes")
-    return set(table[table.locus_number == TIER].gene_hash)
 
 
 def scaled(

@@ -1,13 +1,19 @@
-{#- A month's tiers come from sales before the month began, so an interaction never sees its own price. -#}
+{#- A month's tiers come from sales before the month began, so an interaction never sees its own price; and from sales
+    before its notice, so that builds of the days before know them already and the live path need not wait for the
+    first build of the month. -#}
+{%- set notice = var('price_tier_notice_days') -%}
+
 with clock as (
-    select {{ local_date('as_of') }} as as_of_date
+    select {{ add_days(local_date('as_of'), notice) }} as as_of_date
     from {{ ref('stg_build__clock') }}
 ),
 
 sold as (
     select
         interactions.product_id,
-        cast(date_trunc('month', {{ local_date('interactions.available_at') }}) as date) as month_date,
+        -- Sales after a month's notice count as those of the month.
+        cast(date_trunc('month', {{ add_days(local_date('interactions.available_at'), notice) }}) as date)
+            as month_date,
         sum(interactions.amount + interactions.retail_discount_amount) as shelf_amount,
         sum(interactions.quantity) as quantity
     from {{ ref('fct_interactions') }} as interactions
@@ -30,6 +36,7 @@ months as (
 known as (
     select
         months.month_date,
+        {{ local_midnight(add_days('months.month_date', '-' ~ notice)) }} as notice_at,
         sold.product_id,
         -- Rounded, so that equal prices are equal: sums of money differ in their last bits.
         round(sum(sold.shelf_amount) / sum(sold.quantity), 6) as unit_price
@@ -48,8 +55,8 @@ tiered as (
     inner join {{ ref('int_product_versions') }} as versions
         on
             known.product_id = versions.product_id
-            and {{ local_midnight('known.month_date') }} >= versions.valid_from
-            and (versions.valid_to is null or {{ local_midnight('known.month_date') }} < versions.valid_to)
+            and known.notice_at >= versions.valid_from
+            and (versions.valid_to is null or known.notice_at < versions.valid_to)
     where versions.category is not null
 ),
 
