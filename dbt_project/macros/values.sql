@@ -110,3 +110,24 @@
         ~ ') < 2.0 / 3 then 2 else 3 end'
     ) -}}
 {% endmacro %}
+
+{#- A text as plain words: lower case, one blank before each and after the last, nothing but letters and digits. A
+    negation is put to the word that it denies ("not really organic" is " not_organic "), so that the bare word is
+    not found there any more. genome/vocabulary.py does the same to what people write. -#}
+{% macro plain_words(text) %}
+    {{- return(adapter.dispatch('plain_words', 'customer_genome')(text)) -}}
+{% endmacro %}
+
+{% macro duckdb__plain_words(text) %}
+    {{- return(
+        "regexp_replace(regexp_replace(' ' || replace(replace(lower(" ~ text ~ "), '\'\'', ''), '’', '') || ' ', '"
+        ~ var('not_a_word') ~ "', ' ', 'g'), '" ~ var('negation') ~ "', ' not_', 'g')"
+    ) -}}
+{% endmacro %}
+
+{% macro spark__plain_words(text) %}
+    {{- return(
+        "regexp_replace(regexp_replace(concat(' ', replace(replace(lower(" ~ text ~ "), '\\\'', ''), '’', ''), ' '), '"
+        ~ var('not_a_word') ~ "', ' '), '" ~ var('negation') ~ "', ' not_')"
+    ) -}}
+{% endmacro %}

@@ -80,7 +80,7 @@ def test_dna_adds_up_to_one_in_each_locus_at_any_time(dna: pd.DataFrame) -> None
         valid = dna[(dna.valid_from <= now) & (dna.valid_to.isna() | (dna.valid_to > now))]
         sums = valid.groupby(["product_id", "locus_id"]).weight.sum()
         assert len(sums) > 100_000
-        assert (sums == 1.0).all()
+        assert sums.to_numpy() == pytest.approx(1.0, abs=1e-12)
 
 
 def test_offer_dna_and_popularity_by_hand(world: Settings, lake: pd.DataFrame, dna: pd.DataFrame) -> None:
@@ -111,13 +111,15 @@ def test_offer_dna_and_popularity_by_hand(world: Settings, lake: pd.DataFrame, d
             genes = genes[
                 (genes.valid_from <= row.valid_at) & (genes.valid_to.isna() | (genes.valid_to > row.valid_at))
             ]
-            for locus, gene_hash in zip(genes.locus_id, genes.gene_hash, strict=True):
-                weights[locus, gene_hash][0] += 1.0
-                weights[locus, gene_hash][1] += popular[product] + 0.001
+            for locus, gene_hash, weight in zip(genes.locus_id, genes.gene_hash, genes.weight, strict=True):
+                weights[locus, gene_hash][0] += weight
+                weights[locus, gene_hash][1] += weight * (popular[product] + 0.001)
         totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for (locus, _), (plain, by_sales) in weights.items():
             totals[locus][0] += plain
             totals[locus][1] += by_sales
+        # Of claims, the part of all the products.
+        totals["claim"] = [len(popular), sum(popular.values()) + 0.001 * len(popular)]
         expected = sorted((gene_hash, locus) for locus, gene_hash in weights)
         assert list(row.gene_hashes) == [gene_hash for gene_hash, _ in expected]
         for place, (gene_hash, locus) in enumerate(expected):

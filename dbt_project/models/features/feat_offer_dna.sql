@@ -7,6 +7,7 @@ expressed as (
         products.offer_id,
         products.valid_at,
         genes.locus_number,
+        max(genes.locus_id) as locus_id,
         genes.gene_hash,
         sum(genes.weight) as weight,
         -- A product that nobody bought still counts for a thousandth of a line.
@@ -20,15 +21,37 @@ expressed as (
     group by products.offer_id, products.valid_at, genes.locus_number, genes.gene_hash
 ),
 
-genes as (
+sizes as (
     select
         offer_id,
         valid_at,
-        gene_hash,
-        cast(weight / sum(weight) over (partition by offer_id, valid_at, locus_number) as float) as gene_weight,
-        cast(sales_weight / sum(sales_weight) over (partition by offer_id, valid_at, locus_number) as float)
-            as gene_sales_weight
+        count(*) as weight,
+        sum(lines_h180_sum + 0.001) as sales_weight
+    from products
+    group by offer_id, valid_at
+),
+
+-- A gene's part of its locus. Of claims it is the part of all products: one organic product among a hundred makes no
+-- organic offer.
+genes as (
+    select
+        expressed.offer_id,
+        expressed.valid_at,
+        expressed.gene_hash,
+        expressed.weight / case
+            when expressed.locus_id = 'claim' then sizes.weight
+            else sum(expressed.weight) over in_locus
+        end as gene_weight,
+        expressed.sales_weight / case
+            when expressed.locus_id = 'claim' then sizes.sales_weight
+            else sum(expressed.sales_weight) over in_locus
+        end as gene_sales_weight
     from expressed
+    inner join sizes
+        on
+            expressed.offer_id = sizes.offer_id
+            and expressed.valid_at = sizes.valid_at
+    window in_locus as (partition by expressed.offer_id, expressed.valid_at, expressed.locus_number)
 ),
 
 vectors as (

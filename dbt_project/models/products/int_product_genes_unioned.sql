@@ -15,6 +15,8 @@ with genes as (
         product_id,
         '{{ locus }}' as locus_id,
         {{ column }} as allele,
+        -- One allele in each of these loci, so it holds the whole weight.
+        cast(1.0 as double) as weight,
         valid_from,
         valid_to
     from {{ ref('int_product_versions') }}
@@ -25,10 +27,24 @@ with genes as (
         product_id,
         'price_tier' as locus_id,
         price_tier as allele,
+        cast(1.0 as double) as weight,
         valid_from,
         valid_to
     from {{ ref('int_price_tiers_dated') }}
     where price_tier is not null
+    union all
+    select
+        claims.product_id,
+        'claim' as locus_id,
+        claims.allele,
+        claims.weight,
+        claims.valid_from,
+        versions.valid_to
+    from {{ ref('int_product_claims') }} as claims
+    inner join {{ ref('int_product_versions') }} as versions
+        on
+            claims.product_id = versions.product_id
+            and claims.valid_from = versions.valid_from
 )
 
 select
@@ -38,8 +54,7 @@ select
     genes.locus_id,
     loci.locus_number,
     genes.allele,
-    -- One allele in each of these loci, so it holds the whole weight.
-    cast(1.0 as double) as weight,
+    genes.weight,
     genes.valid_from,
     genes.valid_to
 from genes
