@@ -1,0 +1,255 @@
+"""What the lake says about who is who: each pair of identifiers once, with the times at which it became known.
+
+The lake holds a row for each event; resolution needs a row for each pair. DuckDB makes the one from the other, and
+hands over numbers: a key's number is its place among all keys sorted by their text, so equal numbers mean equal keys
+in every step that follows and the text is looked up once, when the result is written.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genome.identity import rules
+from genome.lake import files, layout
+from genome.lake.compiler import text
+from genome.lake.manifest import Manifest
+from genome.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+FOREVER = int(np.iinfo(np.int64).max)
+"""An end that has not come, in microseconds."""
+
+CHANNEL = "identity"
+MERGED, UNMERGED = "Customers Merged", "Customers Unmerged"
+"""What a person decided about two keys: interactions of a channel of its own, of no customer in particular."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of identifiers that rules name, and the keys in them. Times are microseconds since 1970, UTC.
+
+    Attributes:
+        kind: of each key, as a place in `kinds`.
+        kinds: the names of the kinds.
+        known: when a key was first known as a customer's own key; FOREVER where it only ever came beside another.
+        seen: when it was first seen at all, by known time.
+        valid: when that first known sighting happened.
+        owner: of each pair, the owner's key.
+        other: the other key.
+        rule: the rule, as a place in `rules.LINKS`.
+        is_typed: the pair was only met where people type: one row for what was typed, one for what is on record.
+        first: when the pair was first known.
+        again: when it was known on a second day; FOREVER where it was not.
+        count: in how many interactions.
+    """
+
+    kinds: tuple[str, ...]
+    kind: Ints
+    known: Ints
+    seen: Ints
+    valid: Ints
+    owner: Ints
+    other: Ints
+    rule: Ints
+    is_typed: Bools
+    first: Ints
+    again: Ints
+    count: Ints
+
+    @property
+    def keys(self) -> int:
+        """How many keys."""
+        return len(self.kind)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What persons decided about two keys, the earliest first; times as in `Facts`."""
+
+    one: Ints
+    other: Ints
+    at: Ints
+    is_merge: Bools
+
+
+@contextmanager
+def reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A database in memory for tokens and keys; it may spill, because nothing in it is a raw value."""
+    import duckdb
+
+    folder = layout.work_folder(settings, CHANNEL)
+    files.make_folder(folder)
+    con = duckdb.connect(":memory:")
+    try:
+        con.execute(f"SET temp_directory = {text(str(folder / 'spill'))}")
+        con.execute(f"SET memory_limit = {text(settings.memory_limit)}")
+        con.execute(f"SET threads = {settings.threads}")
+        con.execute("SET preserve_insertion_order = false")
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+def read(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Facts:
+    """Every pair that a rule names, with its keys; leaves the table `keys (id, key, …)` in the connection.
+
+    Args:
+        con: from `reading`.
+        manifest: of the interactions: which files count.
+    """
+    links = ", ".join(
+        f"({number}, {text(rule.owner)}, {text(rule.other)})" for number, rule in enumerate(rules.LINKS)
+    )
+    typed = f"channel IN ({', '.join(text(channel) for channel in sorted(rules.TYPED_CHANNELS))})"
+    con.execute(
+        f"""
+        CREATE TEMP TABLE named AS
+        WITH met AS (
+            SELECT
+                customer_key_type AS kind_a, customer_key AS key_a, identifier_type AS kind_b, identifier AS key_b,
+                {typed} AS is_typed, CASE WHEN {typed} THEN CAST(occurred_at AS DATE) END AS day,
+                min(epoch_us(greatest(occurred_at, received_at))) AS first, count(*) AS count
+            FROM {_rows(manifest.identifiers(), layout.IDENTIFIER_COLUMNS)}
+            WHERE customer_key IS NOT NULL AND identifier IS NOT NULL
+            GROUP BY ALL
+        ),
+        rules (rule, owner, other) AS (VALUES {links}),
+        turned AS (
+            SELECT rule, owner || ':' || key_a AS owner, other || ':' || key_b AS other, is_typed, day, first, count
+            FROM met INNER JOIN rules ON kind_a = owner AND kind_b = other
+            UNION ALL
+            SELECT rule, owner || ':' || key_b, other || ':' || key_a, is_typed, day, first, count
+            FROM met INNER JOIN rules ON kind_a = other AND kind_b = owner AND owner <> other
+        ),
+        daily AS (
+            SELECT rule, owner, other, is_typed, day, min(first) AS first, sum(count) AS count
+            FROM turned WHERE owner <> other GROUP BY ALL
+        )
+        SELECT
+            rule, owner, other, is_typed, min(first) AS first, sum(count) AS count,
+            CASE WHEN is_typed THEN list_sort(list(first))[2] END AS again
+        FROM daily GROUP BY rule, owner, other, is_typed
+        """
+    )
+    con.execute(
+        f"""
+        CREATE TEMP TABLE keys AS
+        WITH beside AS (
+            SELECT key, min(first) AS first FROM (
+                SELECT owner AS key, first FROM named UNION ALL SELECT other, first FROM named
+                UNION ALL SELECT unnest([one, other]), first FROM ({_decided(manifest)})
+            ) GROUP BY key
+        ),
+        own AS (
+            SELECT
+                customer_key_type || ':' || customer_key AS key,
+                min(epoch_us(greatest(occurred_at, received_at))) AS known,
+                arg_min(epoch_us(occurred_at), greatest(occurred_at, received_at)) AS valid
+            FROM {_rows(manifest.files(), layout.INTERACTION_COLUMNS)}
+            WHERE customer_key IS NOT NULL GROUP BY key
+        )
+        SELECT
+            row_number() OVER (ORDER BY beside.key) - 1 AS id, beside.key, split_part(beside.key, ':', 1) AS kind,
+            coalesce(own.known, {FOREVER}) AS known, least(own.known, beside.first) AS seen,
+            coalesce(own.valid, beside.first) AS valid
+        FROM beside LEFT JOIN own ON beside.key = own.key
+        """
+    )
+    keys = con.execute("SELECT kind, known, seen, valid FROM keys ORDER BY id").fetchnumpy()
+    pairs = con.execute(
+        f"""
+        SELECT owners.id AS owner, others.id AS other, rule, is_typed, first,
+            coalesce(again, {FOREVER}) AS again, CAST(count AS BIGINT) AS count
+        FROM named
+        INNER JOIN keys AS owners ON named.owner = owners.key
+        INNER JOIN keys AS others ON named.other = others.key
+        ORDER BY ALL
+        """
+    ).fetchnumpy()
+    kinds, kind = np.unique(np.asarray(keys["kind"], dtype=str), return_inverse=True)
+    return Facts(
+        kinds=tuple(str(each) for each in kinds),
+        kind=kind.astype(np.int64),
+        known=_numbers(keys["known"]),
+        seen=_numbers(keys["seen"]),
+        valid=_numbers(keys["valid"]),
+        owner=_numbers(pairs["owner"]),
+        other=_numbers(pairs["other"]),
+        rule=_numbers(pairs["rule"]),
+        is_typed=np.asarray(pairs["is_typed"], dtype=bool),
+        first=_numbers(pairs["first"]),
+        again=_numbers(pairs["again"]),
+        count=_numbers(pairs["count"]),
+    )
+
+
+def decisions(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Decisions:
+    """What persons decided, in the order in which it became known. Call it after `read`."""
+    rows = con.execute(
+        f"""
+        SELECT ones.id AS one, others.id AS other, first AS at, is_merge
+        FROM ({_decided(manifest)}) AS decided
+        INNER JOIN keys AS ones ON decided.one = ones.key
+        INNER JOIN keys AS others ON decided.other = others.key
+        ORDER BY first, interaction_id
+        """
+    ).fetchnumpy()
+    return Decisions(
+        one=_numbers(rows["one"]),
+        other=_numbers(rows["other"]),
+        at=_numbers(rows["at"]),
+        is_merge=np.asarray(rows["is_merge"], dtype=bool),
+    )
+
+
+def key_names(con: "duckdb.DuckDBPyConnection") -> list[str]:
+    """The keys' texts by their numbers. Call it after `read`."""
+    return [key for (key,) in con.execute("SELECT key FROM keys ORDER BY id").fetchall()]
+
+
+def own_keys(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> list[str]:
+    """Every key under which interactions came, linked or not."""
+    query = f"""
+        SELECT DISTINCT customer_key_type || ':' || customer_key AS key
+        FROM {_rows(manifest.files(), layout.INTERACTION_COLUMNS)} WHERE customer_key IS NOT NULL ORDER BY key
+    """
+    return [key for (key,) in con.execute(query).fetchall()]
+
+
+def _decided(manifest: Manifest) -> str:
+    """Decisions of persons, once each."""
+    return f"""
+        SELECT
+            interaction_id, any_value(interaction_type) = {text(MERGED)} AS is_merge,
+            any_value(json_extract_string(properties, '$.one')) AS one,
+            any_value(json_extract_string(properties, '$.other')) AS other,
+            min(epoch_us(greatest(occurred_at, received_at))) AS first
+        FROM {_rows(manifest.files(CHANNEL), layout.INTERACTION_COLUMNS)}
+        WHERE interaction_type IN ({text(MERGED)}, {text(UNMERGED)})
+        GROUP BY interaction_id
+        HAVING one IS NOT NULL AND other IS NOT NULL
+    """
+
+
+def _rows(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
+    """Committed files as a relation; without any, one without rows."""
+    if not paths:
+        empty = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
+        return f"(SELECT {empty} WHERE false)"
+    listed = ", ".join(text(str(path)) for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
+
+
+def _numbers(column: Any) -> Ints:
+    return np.asarray(column, dtype=np.int64)

@@ -1,0 +1,359 @@
+"""Who is who, from the lake: the step before a build.
+
+    lake/identifiers ──► pairs ──► lifetimes (rules) ──► clusters at every known time ──► lake/_identity/…/*.parquet
+    identity vault ──► Splink, in memory ──► matches of contacts ──┘
+    persons' decisions (lake/interactions, channel `identity`) ────┘
+
+dbt reads what this writes as sources and publishes it (`fct_customer_keys`, `fct_identity_links`, `dim_households`).
+A belief about known time K depends on nothing that became known later, so a second run, or one over a longer history,
+tells the same about K.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+
+from genome import clock
+from genome.identity import clusters, facts, households, rules
+from genome.identity.clusters import Beliefs, Links
+from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints
+from genome.identity.lifetimes import REASONS, Lifetimes, lifetimes
+from genome.identity.rules import Reason
+from genome.lake import files
+from genome.lake.compiler import text
+from genome.lake.layout import INTERACTIONS
+from genome.lake.manifest import Manifest
+from genome.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLES = ("identity_keys", "identity_links", "identity_households")
+"""What a resolution leaves: dbt's sources of these names."""
+
+_VERSION = "1"
+"""Of this code's results: raised when the same lake gives other beliefs."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a run found; `skipped` when nothing new had landed.
+
+    Attributes:
+        fingerprint: of what it was made from.
+        keys: keys that are linked, or were.
+        links: links that hold now.
+        refused: links that do not.
+        matches: links among them that Splink found.
+        customers: clusters of more than one key that hold now.
+        merged: keys that belong to a customer of another name now.
+        households: households whose members are known.
+        seconds: how long it took.
+    """
+
+    fingerprint: str
+    keys: int = 0
+    links: int = 0
+    refused: int = 0
+    matches: int = 0
+    customers: int = 0
+    merged: int = 0
+    households: int = 0
+    seconds: float = 0.0
+    skipped: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """What a task returns."""
+        if self.skipped:
+            return {"skipped": "nothing new has landed since the last resolution"}
+        return {name: value for name, value in asdict(self).items() if name not in ("fingerprint", "skipped")}
+
+
+def current(settings: Settings) -> Mapping[str, Path]:
+    """The files of the last resolution by the names of `TABLES`; none before the first."""
+    pointer = _folder(settings) / "current.json"
+    if not pointer.is_file():
+        return {}
+    folder = _folder(settings) / files.read_json(pointer)["version"]
+    return {name: folder / f"{name}.parquet" for name in TABLES}
+
+
+def digest(settings: Settings) -> str:
+    """A hash of the last resolution's results; empty before the first."""
+    pointer = _folder(settings) / "current.json"
+    return str(files.read_json(pointer)["digest"]) if pointer.is_file() else ""
+
+
+def resolve(settings: Settings, *, force: bool = False) -> Resolved:
+    """Resolve what has landed and leave it for the next build.
+
+    Args:
+        settings: where the state is.
+        force: also when nothing new has landed.
+    """
+    started = time.monotonic()
+    folder = _folder(settings)
+    files.make_folder(folder)
+    with files.exclusive(folder / "resolve.lock", patience_seconds=1800):
+        manifest = Manifest.read(settings, INTERACTIONS)
+        print_of = _fingerprint(manifest)
+        pointer = folder / "current.json"
+        if not force and pointer.is_file() and files.read_json(pointer)["fingerprint"] == print_of:
+            return Resolved(print_of, skipped=True)
+        with facts.reading(settings) as con:
+            found = _resolve(con, manifest)
+            version = f"made-{time.time_ns():020d}"
+            written = _write(con, folder / version, found)
+        files.write_json(
+            pointer,
+            {
+                "version": version,
+                "fingerprint": print_of,
+                "digest": written,
+                "made_at": clock.now(settings).isoformat(),
+            },
+        )
+        for old in sorted(folder.glob("made-*"))[:-2]:
+            shutil.rmtree(old)
+    persons = found.persons
+    now = persons.known_to == FOREVER
+    sizes = np.unique(persons.customer[now], return_counts=True)[1]
+    holds = found.times.holds_ever & (found.times.end == FOREVER)
+    done = Resolved(
+        fingerprint=print_of,
+        keys=len(np.unique(persons.key)),
+        links=int(holds.sum()),
+        refused=int((~holds).sum()),
+        customers=int((sizes > 1).sum()),
+        merged=int((persons.key[now] != persons.customer[now]).sum()),
+        households=len(np.unique(found.members.household)),
+        seconds=round(time.monotonic() - started, 2),
+    )
+    log.info("identity_resolved", **done.summary())
+    return done
+
+
+@dataclass(frozen=True)
+class _Found:
+    facts: Facts
+    times: Lifetimes
+    persons: Beliefs
+    keys: Beliefs
+    members: households.Members
+
+
+def _resolve(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> _Found:
+    given = facts.read(con, manifest)
+    decided, held = _decided(facts.decisions(con, manifest))
+    found, times, followed = persons(given, decided, held)
+    mine = np.flatnonzero(~followed & times.holds_ever)
+    own, members = households.resolve(
+        given.owner[mine], given.other[mine], times.start[mine], times.end[mine], found, given.known
+    )
+    keys = Beliefs(*(np.concatenate(pair) for pair in zip(_columns(found), _columns(own), strict=True)))
+    return _Found(given, times, found, keys, members)
+
+
+def persons(given: Facts, decided: Links, held: tuple[Ints, Ints]) -> tuple[Beliefs, Lifetimes, Bools]:
+    """Whom each key stood for, by the rules and by what was decided; households are left for afterwards.
+
+    Args:
+        given: what the lake says.
+        decided: links that a person, or Splink, made.
+        held: keys that a person took out of their customer, and since when.
+
+    Returns:
+        The beliefs; when each pair held, conflicts of clusters included; and which pairs are between persons.
+    """
+    times = lifetimes(given, held)
+    between = ~np.array([rule.other == rules.HOUSEHOLD for rule in rules.LINKS])[given.rule]
+    followed = np.flatnonzero(times.holds_ever & between)
+    core = np.array([{rule.owner, rule.other} <= set(rules.UNIQUE) for rule in rules.LINKS])
+    links = Links(
+        one=np.concatenate([given.owner[followed], decided.one]),
+        other=np.concatenate([given.other[followed], decided.other]),
+        start=np.concatenate([times.start[followed], decided.start]),
+        end=np.concatenate([times.end[followed], decided.end]),
+        is_core=np.concatenate([core[given.rule[followed]], np.ones(len(decided.one), bool)]),
+    )
+    beliefs, conflicts = clusters.resolve(links, _rank(given), _unique(given), given.known)
+    at_fault = conflicts.link < len(followed)
+    return beliefs, _ended(times, followed[conflicts.link[at_fault]], conflicts.at[at_fault]), between
+
+
+def nothing_decided() -> tuple[Links, tuple[Ints, Ints]]:
+    """What `persons` is given where nobody has merged or unmerged anything."""
+    none = np.zeros(0, np.int64)
+    return Links(none, none, none, none, np.zeros(0, bool)), (none, none)
+
+
+def _columns(beliefs: Beliefs) -> tuple[Ints, Ints, Ints, Ints]:
+    return beliefs.key, beliefs.customer, beliefs.known_from, beliefs.known_to
+
+
+def _rank(given: Facts) -> Ints:
+    """Each key's place in the order in which they became known; keys are numbered in the order of their text."""
+    rank = np.empty(given.keys, np.int64)
+    rank[np.lexsort((np.arange(given.keys), given.known))] = np.arange(given.keys)
+    return rank
+
+
+def _unique(given: Facts) -> Ints:
+    """Of each key, which of the kinds that a person has once; −1 for the others."""
+    number = {kind: place for place, kind in enumerate(rules.UNIQUE)}
+    return np.array([number.get(kind, -1) for kind in given.kinds] or [-1], np.int64)[given.kind]
+
+
+def _decided(given: Decisions) -> tuple[Links, tuple[Ints, Ints]]:
+    """Merges as links, and keys that were taken out of their customer with the time since when.
+
+    A decision is a person's act, so there are few, and they are taken one after the other: an unmerge ends the merge
+    of the same two keys; where there is none, it takes the second key out of the customer that rules put it in.
+    """
+    begun: dict[tuple[int, int], int] = {}
+    links: list[tuple[int, int, int, int]] = []
+    held: dict[int, int] = {}
+    for one, other, at, is_merge in zip(given.one, given.other, given.at, given.is_merge, strict=True):
+        pair = (min(int(one), int(other)), max(int(one), int(other)))
+        if is_merge:
+            begun.setdefault(pair, int(at))
+        elif pair in begun:
+            links.append((*pair, begun.pop(pair), int(at)))
+        else:
+            held.setdefault(int(other), int(at))
+    links += [(*pair, at, FOREVER) for pair, at in begun.items()]
+    table = np.array(links, np.int64).reshape(-1, 4)
+    table = table[table[:, 2] < table[:, 3]]
+    out = np.array(list(held.items()), np.int64).reshape(-1, 2)
+    return (
+        Links(table[:, 0], table[:, 1], table[:, 2], table[:, 3], np.ones(len(table), bool)),
+        (out[:, 0], out[:, 1]),
+    )
+
+
+def _ended(times: Lifetimes, rows: Ints, at: Ints) -> Lifetimes:
+    """The same, with conflicts in clusters noted."""
+    end, reason = times.end.copy(), times.reason.copy()
+    earlier = at < end[rows]
+    end[rows[earlier]] = at[earlier]
+    reason[rows[earlier]] = REASONS.index(Reason.CONFLICT)
+    return Lifetimes(times.start, end, reason)
+
+
+# Writing -----------------------------------------------------------------------------------------------
+
+
+def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str:
+    """Write the tables, each whole; returns a hash of their rows."""
+    import pyarrow as pa
+
+    files.make_folder(folder)
+    given, times, keys, members = found.facts, found.times, found.keys, found.members
+    held = times.start < times.end
+    reason = pa.array([str(each) for each in REASONS], pa.string()).take(
+        pa.array(np.maximum(times.reason, 0), mask=times.reason < 0)
+    )
+    numbers = {
+        "identity_keys": pa.table(
+            {
+                "key": keys.key,
+                "customer": keys.customer,
+                "valid_from": given.valid[keys.key],
+                "known_at": keys.known_from,
+                "known_to": _open(keys.known_to),
+            }
+        ),
+        "identity_links": pa.table(
+            {
+                "owner": given.owner,
+                "other": given.other,
+                "is_typed": given.is_typed,
+                "sightings": given.count,
+                "first_known_at": given.first,
+                "known_at": _some(times.start, held),
+                "known_to": _some(times.end, held & (times.end < FOREVER)),
+                "reason": reason,
+                "refused_at": _some(np.maximum(times.end, given.first), times.reason >= 0),
+            }
+        ),
+        "identity_households": pa.table(
+            {
+                "household": members.household,
+                "customer": members.customer,
+                "known_at": members.known_from,
+                "known_to": _open(members.known_to),
+            }
+        ),
+    }
+    queries = {
+        "identity_keys": f"""
+            SELECT keys.key AS source_key, customers.key AS customer_id, {_at("valid_from")},
+                CAST(NULL AS TIMESTAMPTZ) AS valid_to, {_at("known_at")}, {_at("known_to")}
+            FROM numbers
+            INNER JOIN keys ON numbers.key = keys.id INNER JOIN keys AS customers ON numbers.customer = customers.id
+            ORDER BY source_key, numbers.known_at""",
+        "identity_links": f"""
+            SELECT owners.key AS owner_key, others.key AS other_key, is_typed, sightings, {_at("first_known_at")},
+                {_at("known_at")}, {_at("known_to")}, reason, {_at("refused_at")}
+            FROM numbers
+            INNER JOIN keys AS owners ON numbers.owner = owners.id
+            INNER JOIN keys AS others ON numbers.other = others.id
+            ORDER BY owner_key, other_key, is_typed""",
+        "identity_households": f"""
+            SELECT households.key AS household_key, customers.key AS customer_id, {_at("known_at")}, {_at("known_to")}
+            FROM numbers
+            INNER JOIN keys AS households ON numbers.household = households.id
+            INNER JOIN keys AS customers ON numbers.customer = customers.id
+            ORDER BY household_key, customer_id, numbers.known_at""",
+    }
+    hashes = []
+    for name in TABLES:
+        con.register("numbers", numbers[name])
+        final = folder / f"{name}.parquet"
+        part = files.temporary(final)
+        con.execute(
+            f"COPY ({queries[name]}) TO {text(str(part))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+        )
+        con.unregister("numbers")
+        files.commit(part, final)
+        hashes.append(files.sha256(final))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _at(column: str) -> str:
+    return f"make_timestamptz(numbers.{column}) AS {column}"
+
+
+def _some(values: Ints, mask: Bools) -> Any:
+    """The values where the mask holds, null elsewhere (with nothing out of range below the null)."""
+    import pyarrow as pa
+
+    return pa.array(np.where(mask, values, 0), mask=~mask)
+
+
+def _open(end: Ints) -> Any:
+    return _some(end, end < FOREVER)
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.lake / "_identity"
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    told = {
+        "interactions": manifest.fingerprint(),
+        "rules": [[each.owner, each.other, each.most] for each in rules.LINKS],
+        "typed": sorted(rules.TYPED_CHANNELS),
+        "version": _VERSION,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
