@@ -30,10 +30,10 @@ def measured(mall_folder: Path, mall: Mall, tmp_path_factory: pytest.TempPathFac
 
 def test_pairs_are_right_and_nearly_all_are_found(measured: Measured) -> None:
     whole = measured.scores[0]
-    assert whole.joined > 5_000
+    assert whole.joined > 4_000
     assert whole.precision >= 0.995
     assert whole.recall >= 0.95
-    assert {score.name for score in measured.scores} >= {"all", "contact", "user", "anonymous", "payment_token"}
+    assert {score.name for score in measured.scores} >= {"all", "contact", "user", "anonymous", "device"}
 
 
 def test_no_trap_joins_two_persons(measured: Measured) -> None:
