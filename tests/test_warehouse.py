@@ -166,7 +166,9 @@ def test_a_damaged_warehouse_is_rebuilt_from_the_lake(world: Settings, tmp_path:
     report = warehouse.build(
         copy, full=True, on_node=lambda node, total: seen.append(f"{node.name} of {total}")
     )
-    assert {node.name: node.rows for node in report.of("model")}["dim_customers"] == built.HOUSEHOLDS
+    assert {node.name: node.rows for node in report.of("model")}[
+        "dim_customers"
+    ] == built.HOUSEHOLDS + built.LIVES
     assert len(seen) == len(report.nodes)
     assert len(report.of("unit_test")) >= 10
 

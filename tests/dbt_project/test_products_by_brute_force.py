@@ -16,7 +16,7 @@ ZONE = "America/New_York"
 
 @pytest.fixture(scope="session")
 def lake(world: Settings) -> pd.DataFrame:
-    rows = built.lake(world)
+    rows = built.first_deliveries(world)
     rows["available_at"] = rows[["occurred_at", "received_at"]].max(axis=1)
     rows["evidence_at"] = rows[["occurred_at", "received_at"]].min(axis=1)
     return rows

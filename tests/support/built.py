@@ -1,12 +1,14 @@
 """A small world that has been ingested and built for real: 24 households of the demo, and odd rows besides.
 
 The odd rows are what the demo's year lacks: refunds (in part, whole, of two lines, known late), dislikes,
-views, a till with a clock from the future, a late delivery, a product that no feed knows.
+views, a till with a clock from the future, a late delivery, a product that no feed knows. And made-up lives, in
+which anything happens in any order.
 """
 
 import functools
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ from genome.settings import Settings
 
 NOW = datetime(2018, 1, 1, 4, 59, 59, tzinfo=UTC)
 HOUSEHOLDS = 24
+LIVES = 60
 CHANNELS = ("products", "offers", "direct_mail", "loyalty", "crm", "pos")
 
 _SCHEMA = pa.schema(
@@ -164,10 +167,59 @@ def odd_rows(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+def any_lives(settings: Settings) -> list[list[dict[str, Any]]]:
+    """Made-up histories that obey no habit, by the batch that brings them: households `life-1` and so on.
+
+    Any order, refunds before their lines, in part, too much and again, quantities of nothing, fractions and
+    thousands, deliveries up to a year late, clocks from the future, the same interaction in several batches.
+    """
+    choose = random.Random(20261126)
+    products = sorted(lake(settings).product_id.dropna().unique())[::97][:40]
+    batches: list[list[dict[str, Any]]] = [[], [], [], []]
+    for life in range(1, LIVES + 1):
+        mine = choose.sample(products, choose.choice([1, 3, 12]))
+        for number in range(choose.choice([1, 4, 40])):
+            kind = choose.choice(
+                ["Order Completed"] * 4 + ["Order Refunded"] * 3 + ["Product Viewed", "Product Disliked"]
+            )
+            seconds = choose.choice([60, 3_600, 5_400_000, 30_000_000])
+            occurred = NOW - timedelta(seconds=60 + choose.randrange(seconds))
+            late = timedelta(seconds=choose.randrange(86_400 * choose.choice([1, 1, 1, 30, 365, 365])))
+            ahead = timedelta(days=choose.choice([0, 0, 0, 2]))
+            is_money = kind.startswith("Order")
+            row = {
+                "interaction_id": hashlib.md5(f"life {life} {number}".encode()).hexdigest(),
+                "interaction_type": kind,
+                "customer_key": f"life-{life}",
+                "product_id": choose.choice(mine),
+                "session_id": f"life-{life}-{choose.randrange(4)}" if is_money else None,
+                "quantity": choose.choice([1.0, 2.0, 0.5, 3.0, 0.0, 4_000.0, None]) if is_money else None,
+                "amount": pa.scalar("2.5000").cast(pa.decimal128(18, 4)).as_py() if is_money else None,
+                "occurred_at": min(occurred, NOW - timedelta(minutes=1)),
+                "received_at": min(
+                    max(occurred - ahead, occurred + late - ahead), NOW - timedelta(seconds=1)
+                ),
+                "properties": json.dumps({"line_number": choose.randrange(1, 4), "retail_discount": 0.0}),
+            }
+            first = choose.randrange(len(batches))
+            batches[first].append(row)
+            if choose.random() < 0.2:
+                batches[choose.randrange(first, len(batches))].append(row)
+    for batch in batches:
+        choose.shuffle(batch)
+    return batches
+
+
 def lake(settings: Settings) -> pd.DataFrame:
     """Every committed interaction, as pandas reads it."""
     paths = Manifest.read(settings, layout.INTERACTIONS).files()
     return pd.concat([pq.ParquetFile(path).read().to_pandas() for path in paths], ignore_index=True)
+
+
+def first_deliveries(settings: Settings) -> pd.DataFrame:
+    """Every interaction once, as it was first delivered."""
+    rows = lake(settings).sort_values(["received_at", "_batch_id"], kind="stable")
+    return rows.drop_duplicates("interaction_id")
 
 
 def catalog(settings: Settings, feed: str) -> pd.DataFrame:
@@ -194,7 +246,10 @@ def build_once(base: Path) -> Settings:
     write_inbox(settings, households=HOUSEHOLDS)
     for channel in CHANNELS:
         ingest(settings, channel)
-    land_rows(settings, "pos-odd", odd_rows(settings))
+    odd, lives = odd_rows(settings), any_lives(settings)
+    land_rows(settings, "pos-odd", odd)
+    for number, batch in enumerate(lives):
+        land_rows(settings, f"pos-lives-{number}", batch)
     report = warehouse.build(settings)
     assert not report.skipped
     warehouse.stage(settings)

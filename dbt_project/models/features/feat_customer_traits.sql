@@ -92,10 +92,9 @@ order_days as (
 gaps as (
     select
         spine_number,
-        {{ days_between(
-            local_midnight('lag(ordered_date) over (partition by spine_number order by ordered_date)'),
-            local_midnight('ordered_date')
-        ) }} as gap_days
+        -- Whole days: from one midnight to the next there are 23 hours once a year.
+        {{ epoch_date('ordered_date') }}
+        - lag({{ epoch_date('ordered_date') }}) over (partition by spine_number order by ordered_date) as gap_days
     from order_days
 ),
 
