@@ -6,9 +6,11 @@ next build, which weighs all evidence, may take the pair into its map or refuse 
 
     live:<epoch>:customers              hash: source key → customer, where a build calls the customer otherwise
     live:<epoch>:joined:<id>            set, of a customer: `+<thing>`, a thing that the customer has identified on;
-                                        of a thing: `=<customer>`, who has identified on it
+                                        of a thing: `=<kind> <customer>`, who has identified on it, and as what
 
-A pair counts only while the thing has one owner: what two people identify on is shared, and so nobody's.
+Which kinds may be paired, and of how many things one person makes use, are the build's own rules
+(`genome.identity.rules`). A pair counts only while one customer of a kind identifies on the thing: what two accounts
+sign in on is shared, and so nobody's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +19,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from genome.features.live import LISTS
+from genome.identity.rules import LINKS, kind_of
 
 if TYPE_CHECKING:
     import redis
 
-THINGS: Final = b"+"
-OWNERS: Final = b"="
-LARGEST: Final = 50
-"""A key that says it uses more things than this is no person: none of them is joined."""
+THINGS: Final = frozenset({"anonymous", "device"})
+"""Kinds of things that are joined live: those that people identify on."""
+PAIRS: Final = frozenset((rule.owner, rule.other) for rule in LINKS if rule.other in THINGS)
+"""Kinds of an owner and of a thing that may be one person's."""
+MOST: Final = {kind: max(rule.most for rule in LINKS if rule.other == kind) for kind in THINGS}
+"""Kind of a thing → so many of them a person may use. Who says more is no person: none of them is joined."""
+_NEAREST: Final = ("contact", "user", "loyalty_card", "email", "phone", "social")
+"""Where somebody has identified as several kinds, the first of these says whose the thing is."""
+_THING: Final = b"+"
+_OWNER: Final = b"="
 _FIELDS_AT_ONCE: Final = 5_000
 
 
@@ -38,24 +47,40 @@ def joined_key(epoch: str, key: str) -> bytes:
     return f"live:{epoch}:joined:{key}".encode(errors="surrogatepass")
 
 
-def pair(customer_id: str, thing: str) -> tuple[bytes, bytes]:
-    """The members that say a pair: what the customer's set holds, and what the thing's does."""
+def pair(customer_id: str, kind: str, thing: str) -> tuple[bytes, bytes]:
+    """The members that say a pair: what the customer's set holds, and what the thing's does.
+
+    Args:
+        customer_id: who has identified.
+        kind: as what: user, email …
+        thing: on what.
+    """
     return (
-        THINGS + thing.encode(errors="surrogatepass"),
-        OWNERS + customer_id.encode(errors="surrogatepass"),
+        _THING + thing.encode(errors="surrogatepass"),
+        _OWNER + f"{kind} {customer_id}".encode(errors="surrogatepass"),
     )
 
 
 def things(members: set[bytes]) -> list[str]:
-    """The things of a customer's set; none where there are too many to be one person's."""
-    found = sorted(each[1:].decode(errors="surrogatepass") for each in members if each[:1] == THINGS)
-    return found if len(found) <= LARGEST else []
+    """The things of a customer's set; none of a kind of which there are too many to be one person's."""
+    found: dict[str, list[str]] = {}
+    for each in sorted(members):
+        if each[:1] == _THING:
+            thing = each[1:].decode(errors="surrogatepass")
+            found.setdefault(kind_of(thing), []).append(thing)
+    return [each for kind, mine in found.items() if len(mine) <= MOST.get(kind, 0) for each in mine]
 
 
 def owner(members: set[bytes]) -> str | None:
-    """Whose a thing is; None where nobody has identified on it, or more than one."""
-    found = [each[1:] for each in members if each[:1] == OWNERS]
-    return found[0].decode(errors="surrogatepass") if len(found) == 1 else None
+    """Whose a thing is; None where nobody has identified on it, or two of one kind."""
+    found: dict[str, set[str]] = {}
+    for each in members:
+        if each[:1] == _OWNER:
+            kind, _, customer = each[1:].decode(errors="surrogatepass").partition(" ")
+            found.setdefault(kind, set()).add(customer)
+    if any(len(mine) > 1 for mine in found.values()):
+        return None
+    return next((customer for kind in _NEAREST if kind in found for customer in found[kind]), None)
 
 
 def write_customers(

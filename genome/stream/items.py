@@ -11,6 +11,7 @@ import msgspec
 from genome.collector.contracts import identifier
 from genome.collector.record import Record
 from genome.features import live as layout
+from genome.features.joins import PAIRS
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -195,17 +196,13 @@ def add(made: Columns, key: str, name: str, at: int, item: Item, names: frozense
         made.item.append(item)
 
 
-THINGS: Final = frozenset({"anonymous", "device"})
-"""Identifiers of things that people use, and not of people."""
-
-
 def add_pairs(made: Columns, key_type: str, key: str, further: Iterable[Sequence[Any]]) -> None:
-    """Note on which things a person has identified: the further identifiers (type, key, …) of an event."""
-    if key_type in THINGS:
-        return
+    """Note who has identified on what: an event's key, and its further identifiers (type, key, …)."""
     for kind, name, *_ in further:
-        if kind in THINGS:
+        if (key_type, kind) in PAIRS:
             made.pairs[f"{key_type}:{key}", f"{kind}:{name}"] = None
+        elif (kind, key_type) in PAIRS:
+            made.pairs[f"{kind}:{name}", f"{key_type}:{key}"] = None
 
 
 def place_act(name: str, at: int, store_id: str | None, place_id: Any) -> layout.Act:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genome.collector.stream import partition_of
 from genome.features import live as layout
+from genome.features.joins import THINGS
 from genome.lake.layout import INTERACTIONS
 from genome.lake.manifest import Manifest, StreamBatch
 from genome.settings import Settings
 from genome.stream import keys
 from genome.stream.epoch import Epoch, microseconds
-from genome.stream.items import ACTS, LINE_CHANNELS, THINGS, Columns, Item, add, add_pairs, place_act
+from genome.stream.items import ACTS, LINE_CHANNELS, Columns, Item, add, add_pairs, place_act
 
 if TYPE_CHECKING:
     import redis
@@ -146,7 +147,9 @@ def _pairs(
     if not paths:
         return made
     columns = ["customer_key_type", "customer_key", "identifier_type", "identifier"]
-    chosen = pc.field("_batch_id").isin(sorted(wanted)) & pc.field("identifier_type").isin(sorted(THINGS))
+    things = sorted(THINGS)
+    chosen = pc.field("_batch_id").isin(sorted(wanted))
+    chosen &= pc.field("identifier_type").isin(things) | pc.field("customer_key_type").isin(things)
     if since is not None:
         instant = datetime.fromtimestamp(since / 1e6, UTC)
         chosen &= (pc.field("occurred_at") >= instant) | (pc.field("received_at") >= instant)

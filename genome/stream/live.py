@@ -30,6 +30,7 @@ from genome.errors import GenomeError, UnavailableError
 from genome.features import joins
 from genome.features import live as layout
 from genome.features.online import read_catalogue
+from genome.identity.rules import kind_of
 from genome.lake import publish
 from genome.settings import Settings
 from genome.stream import keys, landed
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
-_pairs = msgspec.msgpack.Decoder(tuple[str, str])
+_pairs = msgspec.msgpack.Decoder(tuple[str, str, str])
 
 _BEGUN: Final = b"begun"
 """Position of an epoch's deltas that hold rows of the lake, but not all yet."""
@@ -507,8 +508,8 @@ class LiveHandler:
                 self._online.srem(layout.customer_key(name, epoch.customer(source_key)), member)
         pairs = layout.of_epoch(partition, name, "pairs")
         for member in list(self._online.sscan_iter(pairs, count=1_000)):
-            customer, thing = _pairs.decode(member)
-            mine, its = joins.pair(customer, thing)
+            customer, kind, thing = _pairs.decode(member)
+            mine, its = joins.pair(customer, kind, thing)
             self._online.srem(joins.joined_key(name, customer), mine)
             self._online.srem(joins.joined_key(name, thing), its)
         self._online.unlink(pairs)
@@ -694,14 +695,17 @@ class LiveHandler:
                 # What the build has joined or refused already, it has done with more evidence than one event.
                 if not epoch.customers.is_alone(thing):
                     continue
-                mine, its = joins.pair(customer, thing)
+                kind = kind_of(person)
+                mine, its = joins.pair(customer, kind, thing)
                 for name, member in (
                     (joins.joined_key(epoch.name, customer), mine),
                     (joins.joined_key(epoch.name, thing), its),
                 ):
                     pipe.sadd(name, member)
                     pipe.expire(name, _SESSION_DAYS * 86_400)
-                pipe.sadd(layout.of_epoch(partition, epoch.name, "pairs"), _encoder.encode((customer, thing)))
+                pipe.sadd(
+                    layout.of_epoch(partition, epoch.name, "pairs"), _encoder.encode((customer, kind, thing))
+                )
             pipe.execute()
         known.update(new)
 

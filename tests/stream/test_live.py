@@ -492,6 +492,21 @@ def test_what_two_people_identify_on_is_nobodys(road: Road) -> None:
     assert road.genes("anonymous:tablet") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
 
 
+def test_who_left_an_address_before_there_was_an_account_is_one(road: Road) -> None:
+    """The address and the account are of different kinds: they are one person's until something else is said."""
+    road.load(publish_build(road.settings)).start()
+    road.send(
+        event("Product Viewed", 1, key="anonymous:new", product_id="cheese"),
+        identify(2, "anonymous:new", "email:e9"),
+    ).read()
+    assert road.row("anonymous:new").customer_id == "email:e9"
+    assert road.genes("email:e9") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
+    road.send(identify(3, "user:u9", "anonymous:new")).read()
+    assert road.row("anonymous:new").customer_id == "user:u9"
+    road.send(identify(4, "anonymous:new", "email:e10")).read()
+    assert road.row("anonymous:new").customer_id == "anonymous:new"
+
+
 def test_what_the_build_has_joined_is_left_to_the_build(road: Road) -> None:
     road.load(publish_build(road.settings)).start()
     # e1 is c1's; a stranger's account on it does not take it away, nor is u2, whom the build knows alone, merged.
@@ -502,13 +517,13 @@ def test_what_the_build_has_joined_is_left_to_the_build(road: Road) -> None:
 
 def test_a_key_that_identifies_on_everything_is_no_person(road: Road) -> None:
     road.load(publish_build(road.settings)).start()
-    browsers = [f"anonymous:b{number}" for number in range(joins.LARGEST)]
+    browsers = [f"anonymous:b{number}" for number in range(joins.MOST["anonymous"])]
     road.send(
         event("Product Viewed", 1, key="anonymous:b0", product_id="cheese"),
         *(identify(2 + number, "user:kiosk", each) for number, each in enumerate(browsers)),
     ).read()
     assert road.genes("user:kiosk") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
-    road.send(identify(99, "user:kiosk", "anonymous:one-more")).read()
+    road.send(identify(199, "user:kiosk", "anonymous:one-more")).read()
     assert road.genes("user:kiosk") == {}
 
 
