@@ -1,8 +1,9 @@
 """Build the genome from what has landed, check it, and publish it.
 
-**Purpose**: dbt builds staging, product DNA, interactions, genome and features in the warehouse; the
-published tables are staged as Parquet; the gate decides whether they may pass; the pointer is swapped. When
-nothing changed since the last publication, every step says so and does nothing.
+**Purpose**: who is who is resolved from what has landed; dbt builds staging, product DNA, interactions, genome
+and features in the warehouse; the published tables are staged as Parquet; the gate decides whether they may
+pass; the pointer is swapped. When nothing changed since the last publication, every step says so and does
+nothing.
 
 **Owner**: data-engineering. By hand: `genome build`.
 
@@ -20,6 +21,12 @@ from dags.common import GENOME, WAREHOUSE_POOL, Owner, Summary, Tag, any_channel
 @dag(**house(__doc__, Owner.DATA, Tag.BUILD, schedule=any_channel()))
 def build_genome() -> None:
     """Wire the steps of a build."""
+
+    @step()
+    def resolve_identities() -> Summary:
+        from genome.identity.resolve import resolve
+
+        return resolve(settings()).summary()
 
     @step(pool=WAREHOUSE_POOL)
     def build_warehouse() -> Summary:
@@ -45,7 +52,7 @@ def build_genome() -> None:
 
         return publish_staged(settings(), group="genome").summary()
 
-    build_warehouse() >> stage_tables() >> check_gate() >> publish_tables()
+    resolve_identities() >> build_warehouse() >> stage_tables() >> check_gate() >> publish_tables()
 
 
 build_genome()

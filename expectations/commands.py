@@ -22,6 +22,7 @@ def build(
 
     from expectations import gate
     from genome import warehouse
+    from genome.identity.resolve import resolve
     from genome.lake import publish
 
     settings = load()
@@ -32,6 +33,8 @@ def build(
         def show(node: warehouse.Node, total: int) -> None:
             progress.update(nodes, advance=1, total=total, description=f"dbt {node.kind} {node.name}")
 
+        progress.update(nodes, description="who is who")
+        resolved = resolve(settings)
         built = warehouse.build(settings, full=full, force=force, on_node=show)
         progress.update(nodes, description="stage")
         staged = warehouse.stage(settings)
@@ -42,6 +45,7 @@ def build(
         publish.prune(settings, "genome")
 
     document: dict[str, Any] = {
+        "identity": resolved.summary(),
         "build": built.summary(),
         "stage": staged.summary(),
         "gate": judged.summary(),

@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "show": "genome.customers.commands:show",
     "diff": "genome.customers.commands:diff",
     "why": "genome.customers.commands:why",
+    "identity": "genome.identity.commands:identity",
     "decide": "genome.decisions.commands:decide",
     "explain": "genome.decisions.commands:explain",
     "offers": "genome.decisions.commands:offers",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from genome import clock
 from genome.errors import GenomeError
+from genome.identity import resolve as resolution
 from genome.lake import files, publish
 from genome.lake.layout import CATALOG, INTERACTIONS
 from genome.lake.manifest import Manifest
@@ -194,6 +195,7 @@ def _fingerprint(settings: Settings, interactions: Manifest, catalog: Manifest) 
     parts = {
         "interactions": interactions.fingerprint(),
         "catalog": catalog.fingerprint(),
+        "identity": resolution.digest(settings),
         "project": project_fingerprint(),
         "now": now.isoformat() if settings.now else now.date().isoformat(),
         "business_timezone": settings.business_timezone,
@@ -230,6 +232,10 @@ def write_inputs(settings: Settings) -> Inputs:
         {"dataset": feed, "channel": None, "path": str(path)}
         for feed in catalog.channels()
         for path in catalog.files(feed)
+    ]
+    rows += [
+        {"dataset": name, "channel": None, "path": str(path)}
+        for name, path in resolution.current(settings).items()
     ]
     if scored_file(settings).is_file():
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})

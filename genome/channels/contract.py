@@ -215,6 +215,7 @@ class Interaction:
         occurred_at: when it happened.
         customer_key_type: what kind of key identifies the customer: `household`, `email` …
         customer_key: that key.
+        customer_key_unless: a regular expression of values of that key that are nobody's own.
         further_keys: other keys that a row may bring. The first of all that is there is the customer's key;
             the others land in `lake/identifiers/`.
         delay: how long after the event the platform usually knows of it.
@@ -227,6 +228,7 @@ class Interaction:
     customer_key_type: str
     customer_key: Column
     further_keys: tuple[Key, ...] = ()
+    customer_key_unless: str | None = None
     delay: timedelta = timedelta(0)
     known_at: Expression | None = None
     original_at: Expression | None = None
@@ -249,7 +251,8 @@ class Interaction:
     @property
     def keys(self) -> tuple[Key, ...]:
         """Every key, in the order in which they are asked."""
-        return (Key(self.customer_key_type, self.customer_key), *self.further_keys)
+        first = Key(self.customer_key_type, self.customer_key, unless=self.customer_key_unless)
+        return (first, *self.further_keys)
 
     def columns(self) -> Iterator[str]:
         """Every column of the file that it reads."""

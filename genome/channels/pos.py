@@ -16,9 +16,12 @@ _WHO = (
     Field("payment_token", Kind.ID, "The payment card, as the acquirer names it.", required=False),
     Field("seller_id", Kind.ID, "Whose till it was.", required=False),
 )
+_TILL_CARD = "TILL-.*"
+"""Cashiers use the till's own card for people who have none: it is everybody's and nobody's."""
+
 _FURTHER_KEYS = (
-    # Cashiers use the till's own card for people who have none: it is everybody's and nobody's.
-    Key("loyalty_card", Column("card_id"), unless="TILL-.*"),
+    # The card is a person's; its household is several persons', and all there is where a source names no card.
+    Key("household", Column("household_id")),
     Key("payment_token", Column("payment_token")),
     Key("receipt", Column("transaction_id"), is_last_resort=True),
 )
@@ -50,8 +53,9 @@ _RETURNS = Connector(
         original_at=Column("sold_at"),
         session_id=Column("transaction_id"),
         seller_id=Column("seller_id"),
-        customer_key_type="household",
-        customer_key=Column("household_id"),
+        customer_key_type="loyalty_card",
+        customer_key=Column("card_id"),
+        customer_key_unless=_TILL_CARD,
         further_keys=_FURTHER_KEYS,
         product_id=Column("product_id"),
         store_id=Column("store_id"),
@@ -101,8 +105,9 @@ CONNECTOR = Connector(
         interaction_type="Order Completed",
         occurred_at=Column("sold_at"),
         session_id=Column("transaction_id"),
-        customer_key_type="household",
-        customer_key=Column("household_id"),
+        customer_key_type="loyalty_card",
+        customer_key=Column("card_id"),
+        customer_key_unless=_TILL_CARD,
         further_keys=_FURTHER_KEYS,
         seller_id=Column("seller_id"),
         product_id=Column("product_id"),

@@ -50,6 +50,7 @@ class Pieces:
         squared: the square of both.
         count: 1, or −1 where all of it is taken back, or 0.
         row: which row of `evidence` it comes from.
+        key: which of the customer's source keys it came under, as a place in `Membership.key`'s names.
         evidence: interaction_id, takes_back_id, interaction_type, channel and product_id of the pieces.
     """
 
@@ -62,7 +63,31 @@ class Pieces:
     squared: Floats
     count: Ints
     row: Ints
+    key: Ints
     evidence: "pa.Table"
+
+
+@dataclass(frozen=True)
+class Membership:
+    """When a source key was believed to be the customer's: microseconds since 1970, half-open.
+
+    Attributes:
+        names: the source keys that ever were.
+        key: of each belief, which of them.
+        since: from when on it was believed.
+        until: until when.
+    """
+
+    names: tuple[str, ...]
+    key: Ints
+    since: Ints
+    until: Ints
+
+    def at(self, known: int) -> npt.NDArray[np.bool_]:
+        """Of each source key, whether it was the customer's by what was known before a time."""
+        found = np.zeros(len(self.names), bool)
+        found[self.key[(self.since < known) & (known <= self.until)]] = True
+        return found
 
 
 @dataclass(frozen=True)
@@ -217,7 +242,8 @@ class History:
         self._publication = publication
         self._catalogue = catalogue
         self.parameters = _parameters(publication)
-        self.pieces = _read(publication, customer_id)
+        self.membership = _membership(publication, customer_id)
+        self.pieces = _read(publication, self.membership)
 
     def state(self, as_of: datetime, known_at: datetime) -> State:
         """The genes at `as_of`, from what was known before `known_at`."""
@@ -304,7 +330,7 @@ class History:
             return None
         known = self._catalogue.index.positions(pieces.gene)
         mine = (known >= 0) & (self._catalogue.index.loci[np.maximum(known, 0)] == numbers[locus_id])
-        mine &= pieces.known < _micros(now)
+        mine &= (pieces.known < _micros(now)) & self.membership.at(_micros(now))[pieces.key]
         if not mine.any():
             return None
         names, place = np.unique(pieces.gene[mine], return_inverse=True)
@@ -499,7 +525,9 @@ class History:
         )
 
     def _chosen(self, as_of: datetime, known_at: datetime) -> npt.NDArray[np.bool_]:
-        return (self.pieces.at < _micros(as_of)) & (self.pieces.known < _micros(known_at))
+        known = _micros(known_at)
+        mine = (self.pieces.at < _micros(as_of)) & (self.pieces.known < known)
+        return np.asarray(mine & self.membership.at(known)[self.pieces.key])
 
     def _decay(self, mine: npt.NDArray[np.bool_], at: int) -> tuple[Floats, Floats]:
         """What is left of each chosen piece at a time, by the two half-lives."""
@@ -615,25 +643,38 @@ def _parameters(publication: Publication) -> Parameters:
     )
 
 
-def _read(publication: Publication, customer_id: str) -> Pieces:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _membership(publication: Publication, customer_id: str) -> Membership:
     import pyarrow.parquet as pq
 
     keys = pq.read_table(
-        publication.files("dim_customers"),
-        columns=["source_key"],
+        publication.files("fct_customer_keys"),
+        columns=["source_key", "known_at", "known_to"],
         filters=[("customer_id", "=", customer_id)],
-    )
+    ).sort_by([("source_key", "ascending"), ("known_at", "ascending")])
     if not keys.num_rows:
         raise GenomeError(
             f"Nobody is called '{customer_id}' in what is published.",
             "Look for the customer with GET /v1/customers?identifier=…",
         )
+    names = keys.column("source_key").combine_chunks().dictionary_encode()
+    return Membership(
+        names=tuple(names.dictionary.to_pylist()),
+        key=names.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+        since=_column(keys, "known_at"),
+        until=_column(keys, "known_to"),
+    )
+
+
+def _read(publication: Publication, membership: Membership) -> Pieces:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     evidence = pq.read_table(
         publication.files("genome_history"),
-        filters=[("source_key", "in", keys.column("source_key").to_pylist())],
+        filters=[("source_key", "in", list(membership.names))],
     ).sort_by([(name, "ascending") for name in ("evidence_at", "interaction_id", "takes_back_id")])
+    key = pc.index_in(evidence.column("source_key"), value_set=pa.array(membership.names, pa.string()))
     products = evidence.column("product_id").combine_chunks().dictionary_encode()
     dna = pq.read_table(
         publication.files("dim_product_dna"),
@@ -667,6 +708,7 @@ def _read(publication: Publication, customer_id: str) -> Pieces:
         squared=evidence.column("evidence_squared").to_numpy()[row] * weight**2,
         count=evidence.column("evidence_count").to_numpy()[row].astype(np.int64),
         row=row,
+        key=key.combine_chunks().to_numpy(zero_copy_only=False).astype(np.int64)[row],
         evidence=evidence.select(
             ["interaction_id", "takes_back_id", "interaction_type", "channel", "product_id"]
         ),

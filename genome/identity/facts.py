@@ -31,7 +31,8 @@ FOREVER = int(np.iinfo(np.int64).max)
 
 CHANNEL = "identity"
 MERGED, UNMERGED = "Customers Merged", "Customers Unmerged"
-"""What a person decided about two keys: interactions of a channel of its own, of no customer in particular."""
+"""What a person decided about two keys: events in a place of their own, `lake/identity_decisions/`. They are of no one
+customer, and add to nobody's genome."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,29 @@ def reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
         con.close()
 
 
-def read(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Facts:
+@dataclass(frozen=True)
+class Sources:
+    """Which committed batches count: of interactions, and of persons' decisions."""
+
+    interactions: Manifest
+    decisions: Manifest
+
+    @staticmethod
+    def of(settings: Settings) -> "Sources":
+        """What has landed by now."""
+        return Sources(
+            Manifest.read(settings, layout.INTERACTIONS), Manifest.read(settings, layout.DECISIONS)
+        )
+
+
+def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
     """Every pair that a rule names, with its keys; leaves the table `keys (id, key, …)` in the connection.
 
     Args:
         con: from `reading`.
-        manifest: of the interactions: which files count.
+        sources: which files count.
     """
+    manifest = sources.interactions
     links = ", ".join(
         f"({number}, {text(rule.owner)}, {text(rule.other)})" for number, rule in enumerate(rules.LINKS)
     )
@@ -148,7 +165,7 @@ def read(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Facts:
         WITH beside AS (
             SELECT key, min(first) AS first FROM (
                 SELECT owner AS key, first FROM named UNION ALL SELECT other, first FROM named
-                UNION ALL SELECT unnest([one, other]), first FROM ({_decided(manifest)})
+                UNION ALL SELECT unnest([one, other]), first FROM ({_decided(sources)})
             ) GROUP BY key
         ),
         own AS (
@@ -194,12 +211,12 @@ def read(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Facts:
     )
 
 
-def decisions(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> Decisions:
+def decisions(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Decisions:
     """What persons decided, in the order in which it became known. Call it after `read`."""
     rows = con.execute(
         f"""
         SELECT ones.id AS one, others.id AS other, first AS at, is_merge
-        FROM ({_decided(manifest)}) AS decided
+        FROM ({_decided(sources)}) AS decided
         INNER JOIN keys AS ones ON decided.one = ones.key
         INNER JOIN keys AS others ON decided.other = others.key
         ORDER BY first, interaction_id
@@ -218,16 +235,17 @@ def key_names(con: "duckdb.DuckDBPyConnection") -> list[str]:
     return [key for (key,) in con.execute("SELECT key FROM keys ORDER BY id").fetchall()]
 
 
-def own_keys(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> list[str]:
+def own_keys(con: "duckdb.DuckDBPyConnection", sources: Sources) -> list[str]:
     """Every key under which interactions came, linked or not."""
     query = f"""
         SELECT DISTINCT customer_key_type || ':' || customer_key AS key
-        FROM {_rows(manifest.files(), layout.INTERACTION_COLUMNS)} WHERE customer_key IS NOT NULL ORDER BY key
+        FROM {_rows(sources.interactions.files(), layout.INTERACTION_COLUMNS)}
+        WHERE customer_key IS NOT NULL ORDER BY key
     """
     return [key for (key,) in con.execute(query).fetchall()]
 
 
-def _decided(manifest: Manifest) -> str:
+def _decided(sources: Sources) -> str:
     """Decisions of persons, once each."""
     return f"""
         SELECT
@@ -235,7 +253,7 @@ def _decided(manifest: Manifest) -> str:
             any_value(json_extract_string(properties, '$.one')) AS one,
             any_value(json_extract_string(properties, '$.other')) AS other,
             min(epoch_us(greatest(occurred_at, received_at))) AS first
-        FROM {_rows(manifest.files(CHANNEL), layout.INTERACTION_COLUMNS)}
+        FROM {_rows(sources.decisions.files(), layout.INTERACTION_COLUMNS)}
         WHERE interaction_type IN ({text(MERGED)}, {text(UNMERGED)})
         GROUP BY interaction_id
         HAVING one IS NOT NULL AND other IS NOT NULL

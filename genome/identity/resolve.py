@@ -2,7 +2,7 @@
 
     lake/identifiers ──► pairs ──► lifetimes (rules) ──► clusters at every known time ──► lake/_identity/…/*.parquet
     identity vault ──► Splink, in memory ──► matches of contacts ──┘
-    persons' decisions (lake/interactions, channel `identity`) ────┘
+    persons' decisions (lake/identity_decisions) ──────────┘
 
 dbt reads what this writes as sources and publishes it (`fct_customer_keys`, `fct_identity_links`, `dim_households`).
 A belief about known time K depends on nothing that became known later, so a second run, or one over a longer history,
@@ -24,13 +24,11 @@ import structlog
 from genome import clock
 from genome.identity import clusters, facts, households, rules
 from genome.identity.clusters import Beliefs, Links
-from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints
+from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints, Sources
 from genome.identity.lifetimes import REASONS, Lifetimes, lifetimes
 from genome.identity.rules import Reason
 from genome.lake import files
 from genome.lake.compiler import text
-from genome.lake.layout import INTERACTIONS
-from genome.lake.manifest import Manifest
 from genome.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,13 +103,13 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
     folder = _folder(settings)
     files.make_folder(folder)
     with files.exclusive(folder / "resolve.lock", patience_seconds=1800):
-        manifest = Manifest.read(settings, INTERACTIONS)
-        print_of = _fingerprint(manifest)
+        sources = Sources.of(settings)
+        print_of = _fingerprint(sources)
         pointer = folder / "current.json"
         if not force and pointer.is_file() and files.read_json(pointer)["fingerprint"] == print_of:
             return Resolved(print_of, skipped=True)
         with facts.reading(settings) as con:
-            found = _resolve(con, manifest)
+            found = _resolve(con, sources)
             version = f"made-{time.time_ns():020d}"
             written = _write(con, folder / version, found)
         files.write_json(
@@ -152,9 +150,9 @@ class _Found:
     members: households.Members
 
 
-def _resolve(con: "duckdb.DuckDBPyConnection", manifest: Manifest) -> _Found:
-    given = facts.read(con, manifest)
-    decided, held = _decided(facts.decisions(con, manifest))
+def _resolve(con: "duckdb.DuckDBPyConnection", sources: Sources) -> _Found:
+    given = facts.read(con, sources)
+    decided, held = _decided(facts.decisions(con, sources))
     found, times, followed = persons(given, decided, held)
     mine = np.flatnonzero(~followed & times.holds_ever)
     own, members = households.resolve(
@@ -277,13 +275,14 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
             {
                 "owner": given.owner,
                 "other": given.other,
-                "is_typed": given.is_typed,
-                "sightings": given.count,
+                "proof": pa.array(np.where(given.is_typed, "typed", "on_record")),
+                "sighting_count": given.count,
                 "first_known_at": given.first,
                 "known_at": _some(times.start, held),
                 "known_to": _some(times.end, held & (times.end < FOREVER)),
                 "reason": reason,
                 "refused_at": _some(np.maximum(times.end, given.first), times.reason >= 0),
+                "weight": pa.nulls(len(given.owner), pa.float64()),
             }
         ),
         "identity_households": pa.table(
@@ -303,12 +302,12 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
             INNER JOIN keys ON numbers.key = keys.id INNER JOIN keys AS customers ON numbers.customer = customers.id
             ORDER BY source_key, numbers.known_at""",
         "identity_links": f"""
-            SELECT owners.key AS owner_key, others.key AS other_key, is_typed, sightings, {_at("first_known_at")},
-                {_at("known_at")}, {_at("known_to")}, reason, {_at("refused_at")}
+            SELECT owners.key AS owner_key, others.key AS other_key, proof, sighting_count,
+                {_at("first_known_at")}, {_at("known_at")}, {_at("known_to")}, reason, {_at("refused_at")}, weight
             FROM numbers
             INNER JOIN keys AS owners ON numbers.owner = owners.id
             INNER JOIN keys AS others ON numbers.other = others.id
-            ORDER BY owner_key, other_key, is_typed""",
+            ORDER BY owner_key, other_key, proof""",
         "identity_households": f"""
             SELECT households.key AS household_key, customers.key AS customer_id, {_at("known_at")}, {_at("known_to")}
             FROM numbers
@@ -349,9 +348,10 @@ def _folder(settings: Settings) -> Path:
     return settings.lake / "_identity"
 
 
-def _fingerprint(manifest: Manifest) -> str:
+def _fingerprint(sources: Sources) -> str:
     told = {
-        "interactions": manifest.fingerprint(),
+        "interactions": sources.interactions.fingerprint(),
+        "decisions": sources.decisions.fingerprint(),
         "rules": [[each.owner, each.other, each.most] for each in rules.LINKS],
         "typed": sorted(rules.TYPED_CHANNELS),
         "version": _VERSION,

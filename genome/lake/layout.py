@@ -56,6 +56,9 @@ IDENTIFIER_COLUMNS: dict[str, str] = {
 """`lake/identifiers/`: column -> DuckDB type, in order. One row for each further identifier of an
 interaction: it was seen together with the customer's key. `_key_version` is the identifier's own."""
 
+DECISIONS = "identity_decisions"
+"""What persons decided about who is who, as interactions of nobody in particular: `INTERACTION_COLUMNS`."""
+
 QUARANTINE_COLUMNS: dict[str, str] = {
     "quarantine_id": "VARCHAR",
     "channel": "VARCHAR",
@@ -89,6 +92,11 @@ def interactions_file(channel: str, month: str, batch: str) -> str:
 def identifiers_file(channel: str, month: str, batch: str) -> str:
     """Where the further identifiers of one month of a batch lie, relative to the lake."""
     return f"{IDENTIFIERS}/channel={channel}/month={month}/{batch}.parquet"
+
+
+def decisions_file(batch: str) -> str:
+    """Where a decision about who is who lies, relative to the lake."""
+    return f"{DECISIONS}/{batch}.parquet"
 
 
 def catalog_file(feed: str, batch: str) -> str:

@@ -16,8 +16,6 @@ from genome.errors import GenomeError
 from genome.identity import facts, rules
 from genome.identity import resolve as resolution
 from genome.identity.tokens import Kind, Tokeniser
-from genome.lake.layout import INTERACTIONS
-from genome.lake.manifest import Manifest
 from genome.settings import Settings
 from genome.simulate.truth import Truth
 
@@ -134,11 +132,11 @@ def _keys(settings: Settings) -> pd.DataFrame:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    manifest = Manifest.read(settings, INTERACTIONS)
+    sources = facts.Sources.of(settings)
     with facts.reading(settings) as con:
-        given = facts.read(con, manifest)
+        given = facts.read(con, sources)
         linked = facts.key_names(con)
-        own = facts.own_keys(con, manifest)
+        own = facts.own_keys(con, sources)
     person_level = np.array([rule.other != rules.HOUSEHOLD for rule in rules.LINKS])[given.rule]
     graph = coo_array(
         (np.ones(int(person_level.sum())), (given.owner[person_level], given.other[person_level])),

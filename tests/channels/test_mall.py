@@ -187,8 +187,9 @@ def test_every_identifier_belongs_to_an_interaction_and_has_the_columns_of_the_l
 
 
 def test_the_tills_own_card_identifies_nobody(landed: Landed) -> None:
-    [(at_the_till, household, nobody)] = landed.files.execute(
-        "SELECT count(CASE WHEN card_id LIKE 'TILL-%' THEN 1 END), count(household_id), count(CASE WHEN "
+    [(at_the_till, card, nobody)] = landed.files.execute(
+        "SELECT count(CASE WHEN card_id LIKE 'TILL-%' THEN 1 END), "
+        "count(CASE WHEN card_id NOT LIKE 'TILL-%' THEN 1 END), count(CASE WHEN "
         "household_id IS NULL AND (card_id IS NULL OR card_id LIKE 'TILL-%') AND payment_token IS NULL "
         "THEN 1 END) FROM pos_lines"
     ).fetchall()
@@ -196,7 +197,7 @@ def test_the_tills_own_card_identifies_nobody(landed: Landed) -> None:
     kinds = dict(
         landed.lake("customer_key_type, count(*)", "WHERE source_id = 'pos_lines' GROUP BY ALL", "pos")
     )
-    assert (kinds["receipt"], kinds["household"]) == (nobody, household)
+    assert (kinds["receipt"], kinds["loyalty_card"]) == (nobody, card)
     assert landed.lake("count(*)", "WHERE customer_key LIKE 'TILL%'", "pos") == [(0,)]
     assert landed.lake("count(*)", "WHERE identifier LIKE 'TILL%'", "pos", further=True) == [(0,)]
 

@@ -1,11 +1,15 @@
 """Time travel: any state from the history, against dbt at the cut-off and against itself after a backfill."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support import built
 
@@ -178,3 +182,49 @@ def test_wrong_questions_say_what_would_be_right(world: Settings) -> None:
         own.diff(WINTER, SUMMER, built.NOW)
     with pytest.raises(GenomeError, match="Nobody is called 'household:none'"):
         history(world, "household:none")
+
+
+def test_a_past_state_is_shown_with_the_identity_map_of_its_time(
+    world: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one, other = customers(world)[:2]
+    alone = history(world, one).genome(WINTER, WINTER)
+    settings = built.copy_of(world, tmp_path_factory.mktemp("merged") / "home")
+    # In the autumn the two became known to be one, as a merge of that day leaves it.
+    autumn = pd.Timestamp(datetime(2017, 10, 1, tzinfo=UTC))
+    keys = built.published(settings, "fct_customer_keys")
+    row = keys.source_key == other
+    later = keys[row].assign(customer_id=one, known_at=autumn)
+    keys.loc[row, "known_to"] = autumn
+    replace(settings, "fct_customer_keys", pd.concat([keys, later]))
+
+    merged = history(settings, one)
+    assert merged.membership.names == tuple(sorted((one, other)))
+    assert merged.genome(SUMMER, SUMMER) == history(world, one).genome(SUMMER, SUMMER)
+    assert merged.genome(WINTER, WINTER) != alone
+    both = [history(world, each).state(WINTER, WINTER) for each in (one, other)]
+    whole = merged.state(WINTER, WINTER)
+    assert whole.affinity_character.sum() == pytest.approx(
+        sum(each.affinity_character.sum() for each in both)
+    )
+    # What was said of the other one then can still be said, and nothing of them is left since.
+    assert history(settings, other).genome(SUMMER, SUMMER) == history(world, other).genome(SUMMER, SUMMER)
+    assert len(history(settings, other).state(WINTER, WINTER).gene) == 0
+
+
+def replace(settings: Settings, table: str, rows: pd.DataFrame) -> None:
+    """Publish the same tables once more, one of them with other rows."""
+    publication = publish.current(settings, "genome")
+    assert publication is not None
+    area = publish.stage(settings, "genome")
+    for name, entry in publication.tables.items():
+        kind = Path(entry.path).parts[0]
+        for number, path in enumerate(publication.files(name)):
+            if name == table:
+                schema = pq.read_schema(path)
+                pq.write_table(
+                    pa.Table.from_pandas(rows, schema, preserve_index=False), area.file(kind, name)
+                )
+            else:
+                shutil.copyfile(path, area.file(kind, name, number))
+    publish.publish(area)

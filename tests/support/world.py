@@ -217,6 +217,20 @@ def publish_world(settings: Settings) -> None:
         + [{"source_key": "loyalty:1", "customer_id": "household:2"}],
     )
     write(
+        "identity",
+        "fct_customer_keys",
+        [
+            {
+                "source_key": key,
+                "customer_id": customer,
+                "known_at": datetime(2016, 1, 1, tzinfo=UTC),
+                "known_to": None,
+            }
+            for key, customer in [(f"household:{n}", f"household:{n}") for n in (1, 2, 11)]
+            + [("loyalty:1", "household:2")]
+        ],
+    )
+    write(
         "features",
         "dim_offers",
         [

@@ -1,15 +1,34 @@
-with sends as (
+with reached as (
     select
-        customers.customer_id,
-        interactions.campaign_id,
-        min(interactions.occurred_at) as sent_at,
-        min(interactions.available_at) as available_at
-    from {{ ref('fct_interactions') }} as interactions
-    inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
+        source_key,
+        campaign_id,
+        occurred_at,
+        available_at
+    from {{ ref('fct_interactions') }}
     where
-        interactions.interaction_type = 'Campaign Sent'
-        and interactions.campaign_id is not null
-    group by customers.customer_id, interactions.campaign_id
+        interaction_type = 'Campaign Sent'
+        and campaign_id is not null
+),
+
+-- A letter to a household reaches everybody who is known to live there.
+members as (
+    select
+        household_key,
+        customer_id as member_id
+    from {{ ref('dim_households') }}
+    where known_to is null
+),
+
+sends as (
+    select
+        coalesce(members.member_id, customers.customer_id) as customer_id,
+        reached.campaign_id,
+        min(reached.occurred_at) as sent_at,
+        min(reached.available_at) as available_at
+    from reached
+    inner join {{ ref('dim_customers') }} as customers on reached.source_key = customers.source_key
+    left join members on reached.source_key = members.household_key
+    group by coalesce(members.member_id, customers.customer_id), reached.campaign_id
 ),
 
 campaigns as (

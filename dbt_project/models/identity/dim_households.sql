@@ -1,0 +1,6 @@
+select
+    household_key,
+    customer_id,
+    known_at,
+    known_to
+from {{ lake('identity_households') }}
