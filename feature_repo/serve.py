@@ -254,7 +254,7 @@ def _load(
         if name in published:
             loaded[name], removed[name] = _load_view(settings, client, known[name], published[name], step)
     kept = {each.view: each for each in (found[1].loaded if found else ()) if each.view in known}
-    if GENOME_VIEW in loaded and "dim_customers" in (genome := published[GENOME_VIEW]).tables:
+    if GENOME_VIEW in loaded and "fct_customer_keys" in (genome := published[GENOME_VIEW]).tables:
         write_customers(client, genome.epoch, *identity_map(genome), step)
     catalogue = Catalogue(project=PROJECT, services=services, loaded=tuple((kept | loaded).values()))
     metadata = {GENERATION: secrets.token_hex(8), CATALOGUE: catalogue.model_dump_json()}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genome.errors import GenomeError
+from genome.features.joins import THINGS
 from genome.lake.publish import Publication
 from genome.stream.evidence import FOREVER, LINE, Dna, Parameters, group_of, identity_of
 
@@ -31,13 +32,13 @@ class Customers:
         keys: source keys whose customer is called otherwise, ascending.
         ids: the customer of each.
         several: customers that have more than one key, ascending.
-        shared: keys that the build found to be used by several people, ascending.
+        refused: things of which the build has refused a link: they are shared, or nobody's, ascending.
     """
 
     keys: "pa.StringArray"
     ids: "pa.StringArray"
     several: "pa.StringArray"
-    shared: "pa.StringArray"
+    refused: "pa.StringArray"
 
     def of(self, source_key: str) -> str:
         """Whose a key is; a key that is not here is a customer of its own."""
@@ -45,8 +46,8 @@ class Customers:
         return source_key if at is None else str(self.ids[at].as_py())
 
     def is_alone(self, source_key: str) -> bool:
-        """Whether a key is a customer of its own, with no other key, and not known to be several people's."""
-        return all(_place(each, source_key) is None for each in (self.keys, self.several, self.shared))
+        """Whether a key is a customer of its own, with no other key, and no link of it was refused."""
+        return all(_place(each, source_key) is None for each in (self.keys, self.several, self.refused))
 
 
 def _place(ascending: "pa.StringArray", wanted: str) -> int | None:
@@ -217,15 +218,28 @@ def _customers(publication: Publication) -> Customers:
     import pyarrow.compute as pc
 
     keys, ids = identity_map(publication)
-    return Customers(keys, ids, pc.unique(ids).sort(), keys.slice(0, 0))
+    links = _read(publication, "fct_identity_links", ["other_key"], ~pc.field("reason").is_null())
+    others = pc.unique(links.column("other_key").combine_chunks())
+    of_things = pc.is_in(pc.list_element(pc.split_pattern(others, ":", max_splits=1), 0), _things())
+    return Customers(keys, ids, pc.unique(ids).sort(), others.filter(of_things).sort())
+
+
+def _things() -> "pa.StringArray":
+    import pyarrow as pa
+
+    return pa.array(sorted(THINGS))
 
 
 def identity_map(publication: Publication) -> "tuple[pa.StringArray, pa.StringArray]":
-    """Source keys, ascending, and their customers, where the customer is called otherwise than the key."""
+    """Source keys, ascending, and their customers, where the customer is called otherwise than the key.
+
+    Keys that only came beside others are here too: their own first event may be the next one.
+    """
     import pyarrow.compute as pc
 
-    table = _read(publication, "dim_customers", ["source_key", "customer_id"])
-    table = table.filter(pc.not_equal(table["source_key"], table["customer_id"])).sort_by("source_key")
+    believed = pc.field("known_to").is_null() & (pc.field("source_key") != pc.field("customer_id"))
+    table = _read(publication, "fct_customer_keys", ["source_key", "customer_id"], believed)
+    table = table.sort_by("source_key")
     return table.column("source_key").combine_chunks(), table.column("customer_id").combine_chunks()
 
 

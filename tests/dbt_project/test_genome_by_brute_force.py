@@ -391,3 +391,20 @@ def test_traits_from_orders_by_hand(world: Settings, lake: pd.DataFrame, custome
         profiles = mine[(mine.interaction_type == "Profile Updated") & (mine.available_at < at)]
         known = json.loads(profiles.iloc[-1].properties).get("age_band") if len(profiles) else None
         assert (found.age_band if isinstance(found.age_band, str) else None) == known
+
+
+def test_shares_add_up_to_one_or_are_not_said_and_nothing_is_infinite(world: Settings) -> None:
+    genes = built.published(world, "genome")
+    numbers = genes.select_dtypes("number")
+    assert not np.isinf(numbers.to_numpy(np.float64)).any()
+    for name in ("share_now", "share_character"):
+        of_locus = genes.groupby(["customer_id", "locus_id"])[name]
+        sums, said, all_of = of_locus.sum(min_count=1), of_locus.count(), of_locus.size()
+        # Of one locus either every share is said or none is.
+        assert ((said == 0) | (said == all_of)).all()
+        assert np.allclose(sums.dropna(), 1.0, rtol=0, atol=1e-9)
+        assert sums.notna().sum() > 300
+        assert (sums.isna()).sum() >= 1
+    for name in ("affinity_now", "affinity_character", "confidence"):
+        assert genes[name].notna().all(), name
+    assert (genes.confidence > 0).all()

@@ -507,12 +507,23 @@ def test_who_left_an_address_before_there_was_an_account_is_one(road: Road) -> N
     assert road.row("anonymous:new").customer_id == "anonymous:new"
 
 
-def test_what_the_build_has_joined_is_left_to_the_build(road: Road) -> None:
+def test_a_key_that_only_came_beside_another_is_known_by_its_first_event(road: Road) -> None:
     road.load(publish_build(road.settings)).start()
-    # e1 is c1's; a stranger's account on it does not take it away, nor is u2, whom the build knows alone, merged.
-    road.send(identify(1, "user:u2", "anonymous:u1"), identify(2, "user:u3", "anonymous:c1")).read()
-    assert road.row("email:e1").customer_id == "c1"
-    assert road.row("c1").customer_id == "c1"
+    road.send(
+        event("Product Viewed", 1, key="anonymous:beside", product_id="cheese"),
+        event("Product Viewed", 2, key="anonymous:former", product_id="cheese"),
+    ).read()
+    assert road.row("anonymous:beside").customer_id == "c1"
+    assert road.genes("c1")[CHEESE] == pytest.approx(0.375, rel=1e-3)
+    assert road.row("anonymous:former").customer_id == "anonymous:former"
+
+
+def test_what_the_build_has_refused_stays_refused(road: Road) -> None:
+    """The build has seen two people on this browser: one of them on it today proves nothing."""
+    road.load(publish_build(road.settings)).start()
+    road.send(identify(1, "user:u1", "anonymous:shared")).read()
+    assert road.row("anonymous:shared").customer_id == "anonymous:shared"
+    assert not list(road.online.scan_iter("live:*:joined:*"))
 
 
 def test_a_key_that_identifies_on_everything_is_no_person(road: Road) -> None:

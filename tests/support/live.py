@@ -153,9 +153,23 @@ def publish_build(
     )
     write(
         "identity",
-        "dim_customers",
-        [{"source_key": key, "customer_id": "c1"} for key in ("user:u1", "email:e1")]
-        + [{"source_key": "user:u2", "customer_id": "user:u2"}],
+        "fct_customer_keys",
+        [
+            {"source_key": key, "customer_id": "c1", "known_to": None}
+            for key in ("user:u1", "email:e1", "anonymous:beside")
+        ]
+        + [{"source_key": "user:u2", "customer_id": "user:u2", "known_to": None}]
+        + [{"source_key": "anonymous:former", "customer_id": "c1", "known_to": CUT_OFF}],
+        known_to=instant,
+    )
+    write(
+        "identity",
+        "fct_identity_links",
+        [
+            {"owner_key": "user:u1", "other_key": "email:e1", "reason": None},
+            {"owner_key": "user:u1", "other_key": "anonymous:shared", "reason": "shared"},
+            {"owner_key": "user:u2", "other_key": "anonymous:shared", "reason": "shared"},
+        ],
     )
     write(
         "evidence",
