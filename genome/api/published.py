@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genome.identity import normal
+from genome.identity.tokens import Kind, Tokeniser
+from genome.identity.vault import Vault
 from genome.lake import publish
 from genome.match import GeneIndex
 from genome.settings import Settings
@@ -120,7 +123,12 @@ class Published:
         return sorted(rows, key=lambda row: (row["starts_at"], row["offer_id"]))
 
     def customers(self, identifier: str) -> list[str]:
-        """Customers that an identifier stands for: a source key (household:1), or its part after ':'."""
+        """Customers that an identifier stands for, as is believed now.
+
+        Args:
+            identifier: a source key (household:1), its part after ':', or an e-mail address or a telephone number as
+                people write them: these are compared by their tokens.
+        """
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
@@ -128,11 +136,31 @@ class Published:
         if current is None:
             return []
         key = pc.field("source_key")
-        wanted = (key == identifier) | (pc.field("customer_id") == identifier)
-        if ":" not in identifier:
+        personal = self._tokens(identifier)
+        wanted = (
+            key.isin(personal) if personal else (key == identifier) | (pc.field("customer_id") == identifier)
+        )
+        if ":" not in identifier and not personal:
             wanted |= pc.ends_with(key, f":{identifier}")
-        table = pq.read_table(current.files("dim_customers"), columns=["customer_id"], filters=wanted)
+        wanted &= pc.field("known_to").is_null()
+        table = pq.read_table(current.files("fct_customer_keys"), columns=["customer_id"], filters=wanted)
         return sorted({str(found) for found in table.column("customer_id").to_pylist()})
+
+    def _tokens(self, identifier: str) -> list[str]:
+        """The source keys of an e-mail address or a telephone number, by every token key; none of anything else."""
+        kind: Kind
+        if "@" in identifier and normal.email(identifier) is not None:
+            kind = "email"
+        elif identifier.startswith("+") and normal.phone(identifier) is not None:
+            kind = "phone"
+        else:
+            return []
+        token = Tokeniser(self._settings).token(kind, identifier)
+        vault = Vault(self._settings)
+        try:
+            return [f"{kind}:{text}" for text in sorted(vault.tokens_of(token.text))]
+        finally:
+            vault.close()
 
     def _read(self, held: Catalogue | None) -> Catalogue:
         import numpy as np

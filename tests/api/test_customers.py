@@ -80,6 +80,11 @@ def test_the_number_of_customers_in_one_request_is_limited(api: Served, count: i
         ("loyalty:1", ["household:2"]),
         ("household:", []),
         ("nobody", []),
+        ("loyalty:9", []),  # it was household:2's, and is not any more
+        ("jane.roe@example.com", ["household:11"]),
+        (" Jane.Roe@EXAMPLE.com ", ["household:11"]),
+        ("john.roe@example.com", []),
+        ("+15551234567", []),
     ],
 )
 def test_an_identifier_leads_to_its_customers(api: Served, identifier: str, customers: list[str]) -> None:

@@ -29,6 +29,7 @@ from genome.errors import GenomeError
 from genome.features.definitions import LoadedView
 from genome.features.live import Live
 from genome.features.online import OnlineRow, OnlineRows
+from genome.identity.tokens import Tokeniser
 from genome.lake import publish
 from genome.settings import Settings
 
@@ -210,26 +211,14 @@ def publish_world(settings: Settings) -> None:
             ]
         ],
     )
-    write(
-        "identity",
-        "dim_customers",
-        [{"source_key": f"household:{n}", "customer_id": f"household:{n}"} for n in (1, 2, 11)]
-        + [{"source_key": "loyalty:1", "customer_id": "household:2"}],
-    )
-    write(
-        "identity",
-        "fct_customer_keys",
-        [
-            {
-                "source_key": key,
-                "customer_id": customer,
-                "known_at": datetime(2016, 1, 1, tzinfo=UTC),
-                "known_to": None,
-            }
-            for key, customer in [(f"household:{n}", f"household:{n}") for n in (1, 2, 11)]
-            + [("loyalty:1", "household:2")]
-        ],
-    )
+    keys = [(f"household:{n}", f"household:{n}") for n in (1, 2, 11)] + [("loyalty:1", "household:2")]
+    write("identity", "dim_customers", [{"source_key": key, "customer_id": name} for key, name in keys])
+    email = Tokeniser(settings).token("email", "Jane.Roe@Example.com")
+    keys += [(f"email:{email.text}", "household:11")]
+    since = {"known_at": datetime(2016, 1, 1, tzinfo=UTC)}
+    believed = [{"source_key": key, "customer_id": name, "known_to": None} | since for key, name in keys]
+    former = {"source_key": "loyalty:9", "customer_id": "household:2", "known_to": NOW} | since
+    write("identity", "fct_customer_keys", [former, *believed])
     write(
         "features",
         "dim_offers",

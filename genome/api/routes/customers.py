@@ -50,7 +50,10 @@ class Decisions(BaseModel):
 def find(
     request: Request, service: Service, identifier: Annotated[str, Query(min_length=1, max_length=200)]
 ) -> Response:
-    """A source key such as household:1, or the part after its colon. A browser is taken to the page."""
+    """A source key such as household:1, the part after its colon, an e-mail address or a telephone number with +.
+
+    A browser is taken to the page.
+    """
     found = service.find(identifier.strip())
     if "text/html" in request.headers.get("accept", ""):
         if len(found) == 1:
