@@ -84,9 +84,9 @@ class Membership:
     until: Ints
 
     def at(self, known: int) -> npt.NDArray[np.bool_]:
-        """Of each source key, whether it was the customer's by what was known before a time."""
+        """Of each source key, whether it was believed to be the customer's at a known time."""
         found = np.zeros(len(self.names), bool)
-        found[self.key[(self.since < known) & (known <= self.until)]] = True
+        found[self.key[(self.since <= known) & (known < self.until)]] = True
         return found
 
 

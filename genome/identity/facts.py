@@ -43,8 +43,7 @@ class Facts:
         kind: of each key, as a place in `kinds`.
         kinds: the names of the kinds.
         known: when a key was first known as a customer's own key; FOREVER where it only ever came beside another.
-        seen: when it was first seen at all, by known time.
-        valid: when that first known sighting happened.
+        valid: when what was known first of it happened.
         owner: of each pair, the owner's key.
         other: the other key.
         rule: the rule, as a place in `rules.LINKS`.
@@ -57,7 +56,6 @@ class Facts:
     kinds: tuple[str, ...]
     kind: Ints
     known: Ints
-    seen: Ints
     valid: Ints
     owner: Ints
     other: Ints
@@ -117,14 +115,18 @@ class Sources:
         )
 
 
-def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
+def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str] = ()) -> Facts:
     """Every pair that a rule names, with its keys; leaves the table `keys (id, key, …)` in the connection.
 
     Args:
         con: from `reading`.
         sources: which files count.
+        more: keys that are wanted also where no pair names them.
     """
+    import pyarrow as pa
+
     manifest = sources.interactions
+    con.register("more", pa.table({"key": pa.array(more, pa.string())}))
     links = ", ".join(
         f"({number}, {text(rule.owner)}, {text(rule.other)})" for number, rule in enumerate(rules.LINKS)
     )
@@ -137,7 +139,7 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
                 customer_key_type AS kind_a, customer_key AS key_a, identifier_type AS kind_b, identifier AS key_b,
                 {typed} AS is_typed, CASE WHEN {typed} THEN CAST(occurred_at AS DATE) END AS day,
                 min(epoch_us(greatest(occurred_at, received_at))) AS first, count(*) AS count
-            FROM {_rows(manifest.identifiers(), layout.IDENTIFIER_COLUMNS)}
+            FROM {rows(manifest.identifiers(), layout.IDENTIFIER_COLUMNS)}
             WHERE customer_key IS NOT NULL AND identifier IS NOT NULL
             GROUP BY ALL
         ),
@@ -166,6 +168,7 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
             SELECT key, min(first) AS first FROM (
                 SELECT owner AS key, first FROM named UNION ALL SELECT other, first FROM named
                 UNION ALL SELECT unnest([one, other]), first FROM ({_decided(sources)})
+                UNION ALL SELECT key, {FOREVER} FROM more
             ) GROUP BY key
         ),
         own AS (
@@ -173,17 +176,16 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
                 customer_key_type || ':' || customer_key AS key,
                 min(epoch_us(greatest(occurred_at, received_at))) AS known,
                 arg_min(epoch_us(occurred_at), greatest(occurred_at, received_at)) AS valid
-            FROM {_rows(manifest.files(), layout.INTERACTION_COLUMNS)}
+            FROM {rows(manifest.files(), layout.INTERACTION_COLUMNS)}
             WHERE customer_key IS NOT NULL GROUP BY key
         )
         SELECT
             row_number() OVER (ORDER BY beside.key) - 1 AS id, beside.key, split_part(beside.key, ':', 1) AS kind,
-            coalesce(own.known, {FOREVER}) AS known, least(own.known, beside.first) AS seen,
-            coalesce(own.valid, beside.first) AS valid
+            coalesce(own.known, {FOREVER}) AS known, coalesce(own.valid, beside.first) AS valid
         FROM beside LEFT JOIN own ON beside.key = own.key
         """
     )
-    keys = con.execute("SELECT kind, known, seen, valid FROM keys ORDER BY id").fetchnumpy()
+    keys = con.execute("SELECT kind, known, valid FROM keys ORDER BY id").fetchnumpy()
     pairs = con.execute(
         f"""
         SELECT owners.id AS owner, others.id AS other, rule, is_typed, first,
@@ -199,7 +201,6 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
         kinds=tuple(str(each) for each in kinds),
         kind=kind.astype(np.int64),
         known=_numbers(keys["known"]),
-        seen=_numbers(keys["seen"]),
         valid=_numbers(keys["valid"]),
         owner=_numbers(pairs["owner"]),
         other=_numbers(pairs["other"]),
@@ -209,6 +210,18 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Facts:
         again=_numbers(pairs["again"]),
         count=_numbers(pairs["count"]),
     )
+
+
+def numbers_of(con: "duckdb.DuckDBPyConnection", keys: Sequence[str]) -> Ints:
+    """The numbers of keys, one for each of them, in their order. Call it after `read`."""
+    import pyarrow as pa
+
+    con.register("asked", pa.table({"place": np.arange(len(keys)), "key": pa.array(keys, pa.string())}))
+    found = con.execute(
+        "SELECT id FROM asked INNER JOIN keys ON asked.key = keys.key ORDER BY place"
+    ).fetchnumpy()
+    con.unregister("asked")
+    return _numbers(found["id"])
 
 
 def decisions(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Decisions:
@@ -239,7 +252,7 @@ def own_keys(con: "duckdb.DuckDBPyConnection", sources: Sources) -> list[str]:
     """Every key under which interactions came, linked or not."""
     query = f"""
         SELECT DISTINCT customer_key_type || ':' || customer_key AS key
-        FROM {_rows(sources.interactions.files(), layout.INTERACTION_COLUMNS)}
+        FROM {rows(sources.interactions.files(), layout.INTERACTION_COLUMNS)}
         WHERE customer_key IS NOT NULL ORDER BY key
     """
     return [key for (key,) in con.execute(query).fetchall()]
@@ -253,14 +266,14 @@ def _decided(sources: Sources) -> str:
             any_value(json_extract_string(properties, '$.one')) AS one,
             any_value(json_extract_string(properties, '$.other')) AS other,
             min(epoch_us(greatest(occurred_at, received_at))) AS first
-        FROM {_rows(sources.decisions.files(), layout.INTERACTION_COLUMNS)}
+        FROM {rows(sources.decisions.files(), layout.INTERACTION_COLUMNS)}
         WHERE interaction_type IN ({text(MERGED)}, {text(UNMERGED)})
         GROUP BY interaction_id
         HAVING one IS NOT NULL AND other IS NOT NULL
     """
 
 
-def _rows(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
+def rows(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
     """Committed files as a relation; without any, one without rows."""
     if not paths:
         empty = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())

@@ -22,7 +22,7 @@ import numpy as np
 import structlog
 
 from genome import clock
-from genome.identity import clusters, facts, households, rules
+from genome.identity import clusters, facts, households, likeness, rules
 from genome.identity.clusters import Beliefs, Links
 from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints, Sources
 from genome.identity.lifetimes import REASONS, Lifetimes, lifetimes
@@ -39,6 +39,11 @@ TABLES = ("identity_keys", "identity_links", "identity_households")
 
 _VERSION = "1"
 """Of this code's results: raised when the same lake gives other beliefs."""
+
+_LIKENESS = "1"
+"""Of what Splink is asked: raised when the same cards give other likenesses."""
+
+_MATCHES = "likeness.parquet"
 
 log = structlog.get_logger(__name__)
 
@@ -108,14 +113,17 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
         pointer = folder / "current.json"
         if not force and pointer.is_file() and files.read_json(pointer)["fingerprint"] == print_of:
             return Resolved(print_of, skipped=True)
+        version = f"made-{time.time_ns():020d}"
+        cards, alike = _matches(settings, sources)
         with facts.reading(settings) as con:
-            found = _resolve(con, sources)
-            version = f"made-{time.time_ns():020d}"
+            found = _resolve(con, sources, alike)
             written = _write(con, folder / version, found)
+        _keep_matches(folder / version, alike)
         files.write_json(
             pointer,
             {
                 "version": version,
+                "cards": cards,
                 "fingerprint": print_of,
                 "digest": written,
                 "made_at": clock.now(settings).isoformat(),
@@ -132,6 +140,7 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
         keys=len(np.unique(persons.key)),
         links=int(holds.sum()),
         refused=int((~holds).sum()),
+        matches=int((found.matches.reason < 0).sum()),
         customers=int((sizes > 1).sum()),
         merged=int((persons.key[now] != persons.customer[now]).sum()),
         households=len(np.unique(found.members.household)),
@@ -142,24 +151,169 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
 
 
 @dataclass(frozen=True)
+class _Alike:
+    """Contacts that Splink found alike, and when that was found; times as in `Facts`.
+
+    Attributes:
+        one: a source key.
+        other: another.
+        weight: log2 of the odds that they are one person's, when it was last computed.
+        start: from when on.
+        end: until when; FOREVER where they are alike now.
+    """
+
+    one: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    weight: tuple[float, ...] = ()
+    start: tuple[int, ...] = ()
+    end: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Matches:
+    """The same as links, with what speaks against them.
+
+    Attributes:
+        one: a key.
+        other: another.
+        weight: as in `_Alike`.
+        first: when they were found alike.
+        end: until when that is followed.
+        reason: why not for ever, as a place in `REASONS`; −1 where it is followed now.
+    """
+
+    one: Ints
+    other: Ints
+    weight: tuple[float, ...]
+    first: Ints
+    end: Ints
+    reason: Ints
+
+
+@dataclass(frozen=True)
 class _Found:
     facts: Facts
     times: Lifetimes
+    matches: _Matches
     persons: Beliefs
     keys: Beliefs
     members: households.Members
 
 
-def _resolve(con: "duckdb.DuckDBPyConnection", sources: Sources) -> _Found:
-    given = facts.read(con, sources)
+def _resolve(con: "duckdb.DuckDBPyConnection", sources: Sources, alike: _Alike) -> _Found:
+    given = facts.read(con, sources, (*alike.one, *alike.other))
     decided, held = _decided(facts.decisions(con, sources))
-    found, times, followed = persons(given, decided, held)
+    matches = _judged(
+        given, alike, facts.numbers_of(con, alike.one), facts.numbers_of(con, alike.other), held
+    )
+    found, times, followed = persons(given, _with_matches(decided, matches), held)
     mine = np.flatnonzero(~followed & times.holds_ever)
     own, members = households.resolve(
         given.owner[mine], given.other[mine], times.start[mine], times.end[mine], found, given.known
     )
     keys = Beliefs(*(np.concatenate(pair) for pair in zip(_columns(found), _columns(own), strict=True)))
-    return _Found(given, times, found, keys, members)
+    return _Found(given, times, matches, found, keys, members)
+
+
+def _matches(settings: Settings, sources: Sources) -> tuple[str, _Alike]:
+    """What Splink finds alike now, beside what it found before; and what it was asked of.
+
+    A likeness is known from when it was found: what Splink learns depends on all cards, so it cannot be said what it
+    would have found earlier. Where no contact card has come since, the last answer stands.
+    """
+    import pyarrow.parquet as pq
+
+    cards = f"{_LIKENESS} {sources.interactions.fingerprint('crm')}"
+    pointer = _folder(settings) / "current.json"
+    before = _Alike()
+    if pointer.is_file():
+        last = files.read_json(pointer)
+        told = _folder(settings) / last["version"] / _MATCHES
+        if told.is_file():
+            before = _Alike(**{name: tuple(each) for name, each in pq.read_table(told).to_pydict().items()})
+            if last["cards"] == cards:
+                return cards, before
+    if not sources.interactions.files("crm"):
+        return cards, before
+    found = likeness.contacts(settings, sources, likeness.THRESHOLD - likeness.KEEPS)
+    now = round(clock.now(settings).timestamp() * 1_000_000)
+    weights = dict(zip(zip(found.one, found.other, strict=True), found.weight, strict=True))
+    rows = []
+    still = set()
+    for one, other, weight, start, end in zip(
+        before.one, before.other, before.weight, before.start, before.end, strict=True
+    ):
+        if end == FOREVER:
+            still.add((one, other))
+            rows.append(
+                (
+                    one,
+                    other,
+                    weights.get((one, other), weight),
+                    start,
+                    FOREVER if (one, other) in weights else now,
+                )
+            )
+        else:
+            rows.append((one, other, weight, start, end))
+    rows += [
+        (*pair, weight, now, FOREVER)
+        for pair, weight in weights.items()
+        if weight >= likeness.THRESHOLD and pair not in still
+    ]
+    return cards, _Alike(*(tuple(column) for column in zip(*sorted(rows), strict=True))) if rows else _Alike()
+
+
+def _keep_matches(folder: Path, alike: _Alike) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = (pa.string(), pa.string(), pa.float64(), pa.int64(), pa.int64())
+    table = pa.table(
+        {
+            name: pa.array(getattr(alike, name), type_)
+            for name, type_ in zip(_Alike.__dataclass_fields__, types, strict=True)
+        }
+    )
+    part = files.temporary(folder / _MATCHES)
+    pq.write_table(table, part)
+    files.commit(part, folder / _MATCHES)
+
+
+def _judged(given: Facts, alike: _Alike, one: Ints, other: Ints, held: tuple[Ints, Ints]) -> _Matches:
+    """Likenesses that two accounts, two cards, or a person speak against end there."""
+    start, end = np.array(alike.start, np.int64), np.array(alike.end, np.int64)
+    reason = np.where(end < FOREVER, REASONS.index(Reason.NO_LONGER_ALIKE), -1)
+    record = ~given.is_typed
+    for number, rule in enumerate(rules.LINKS):
+        if rule.owner != "contact" or rule.other not in rules.UNIQUE:
+            continue
+        pairs = np.flatnonzero(record & (given.rule == number))
+        has, since = np.full(given.keys, -1), np.full(given.keys, FOREVER)
+        has[given.owner[pairs]], since[given.owner[pairs]] = given.other[pairs], given.first[pairs]
+        both = (has[one] >= 0) & (has[other] >= 0) & (has[one] != has[other])
+        at = np.where(both, np.maximum(since[one], since[other]), FOREVER)
+        earlier = np.maximum(at, start) < end
+        end = np.where(earlier, np.maximum(at, start), end)
+        reason[earlier] = REASONS.index(Reason.CONFLICT)
+    out = np.full(given.keys, FOREVER)
+    np.minimum.at(out, held[0], held[1])
+    at = np.maximum(np.minimum(out[one], out[other]), start)
+    earlier = at < end
+    end = np.where(earlier, at, end)
+    reason[earlier] = REASONS.index(Reason.BY_A_PERSON)
+    return _Matches(one, other, alike.weight, start, end, reason)
+
+
+def _with_matches(decided: Links, matches: _Matches) -> Links:
+    some = np.flatnonzero(matches.first < matches.end)
+    return Links(
+        one=np.concatenate([decided.one, matches.one[some]]),
+        other=np.concatenate([decided.other, matches.other[some]]),
+        start=np.concatenate([decided.start, matches.first[some]]),
+        end=np.concatenate([decided.end, matches.end[some]]),
+        is_core=np.ones(len(decided.one) + len(some), bool),
+    )
 
 
 def persons(given: Facts, decided: Links, held: tuple[Ints, Ints]) -> tuple[Beliefs, Lifetimes, Bools]:
@@ -256,11 +410,7 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
     import pyarrow as pa
 
     files.make_folder(folder)
-    given, times, keys, members = found.facts, found.times, found.keys, found.members
-    held = times.start < times.end
-    reason = pa.array([str(each) for each in REASONS], pa.string()).take(
-        pa.array(np.maximum(times.reason, 0), mask=times.reason < 0)
-    )
+    given, keys, members = found.facts, found.keys, found.members
     numbers = {
         "identity_keys": pa.table(
             {
@@ -271,20 +421,7 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
                 "known_to": _open(keys.known_to),
             }
         ),
-        "identity_links": pa.table(
-            {
-                "owner": given.owner,
-                "other": given.other,
-                "proof": pa.array(np.where(given.is_typed, "typed", "on_record")),
-                "sighting_count": given.count,
-                "first_known_at": given.first,
-                "known_at": _some(times.start, held),
-                "known_to": _some(times.end, held & (times.end < FOREVER)),
-                "reason": reason,
-                "refused_at": _some(np.maximum(times.end, given.first), times.reason >= 0),
-                "weight": pa.nulls(len(given.owner), pa.float64()),
-            }
-        ),
+        "identity_links": _links_table(found),
         "identity_households": pa.table(
             {
                 "household": members.household,
@@ -327,6 +464,38 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
         files.commit(part, final)
         hashes.append(files.sha256(final))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _links_table(found: _Found) -> Any:
+    """Pairs of the lake and likenesses, one below the other."""
+    import pyarrow as pa
+
+    given, times, matches = found.facts, found.times, found.matches
+    first = np.concatenate([given.first, matches.first])
+    start, end = np.concatenate([times.start, matches.first]), np.concatenate([times.end, matches.end])
+    reason = np.concatenate([times.reason, matches.reason])
+    held = start < end
+    none = pa.nulls(len(given.owner), pa.float64())
+    return pa.table(
+        {
+            "owner": np.concatenate([given.owner, matches.one]),
+            "other": np.concatenate([given.other, matches.other]),
+            "proof": pa.array(
+                np.concatenate(
+                    [np.where(given.is_typed, "typed", "on_record"), np.full(len(matches.one), "likeness")]
+                )
+            ),
+            "sighting_count": np.concatenate([given.count, np.zeros(len(matches.one), np.int64)]),
+            "first_known_at": first,
+            "known_at": _some(start, held),
+            "known_to": _some(end, held & (end < FOREVER)),
+            "reason": pa.array([str(each) for each in REASONS], pa.string()).take(
+                pa.array(np.maximum(reason, 0), mask=reason < 0)
+            ),
+            "refused_at": _some(np.maximum(end, first), reason >= 0),
+            "weight": pa.concat_arrays([none, pa.array(matches.weight, pa.float64())]),
+        }
+    )
 
 
 def _at(column: str) -> str:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TYPED_AGAINST_RECORD = "typed_against_record"
     CONFLICT = "conflict"
     SEVERAL_PERSONS = "several_persons"
+    NO_LONGER_ALIKE = "no_longer_alike"
     BY_A_PERSON = "by_a_person"
 
 
@@ -36,6 +37,7 @@ MEANING: Final = MappingProxyType(
         "says otherwise",
         Reason.CONFLICT: "it would join two contacts, two accounts or two cards, which are two persons",
         Reason.SEVERAL_PERSONS: "the household has several known persons: it is none of them",
+        Reason.NO_LONGER_ALIKE: "the two contact cards changed, and are not alike enough any more",
         Reason.BY_A_PERSON: "a person took the two apart (`genome identity unmerge`)",
     }
 )

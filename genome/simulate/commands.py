@@ -141,6 +141,49 @@ def tastes(
     report({"rows": [asdict(row) for row in rows]}, as_json=as_json, human=human)
 
 
+@simulate.command("identity")
+def identity(
+    folder: Folder,
+    to: Annotated[
+        Path | None, typer.Option(help="Write the page into this folder too, with FEBRL's sets beside it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold who is who against the truth of the mall that a home has ingested: pairs, and what became of each trap.
+
+    It reads the home's last resolution (`genome identity resolve`, or any build).
+    """
+    from genome.settings import load
+    from genome.simulate import febrl, identities
+    from genome.simulate.figures import identity_page
+    from genome.simulate.run import Mall
+
+    settings = load()
+    measured = identities.measure(settings, folder)
+    if to is not None:
+        (to / "identity.md").write_text(identity_page(Mall.read(folder), measured, febrl.measure(settings)))
+
+    def human(console: Console) -> None:
+        pairs = Table("pairs with a key of", "joined", "precision", "linkable", "recall")
+        for score in measured.scores:
+            pairs.add_row(
+                score.name,
+                f"{score.joined:,}",
+                f"{score.precision:.4f}",
+                f"{score.linkable:,}",
+                f"{score.recall:.4f}",
+            )
+        console.print(pairs)
+        traps = Table("trap", "things", "nobody's", "with one user", "with a stranger", "persons merged")
+        for trap in measured.traps:
+            counts = (trap.things, trap.alone, trap.with_one, trap.with_stranger, trap.merges)
+            traps.add_row(trap.name, *(f"{count:,}" for count in counts))
+        console.print(traps)
+        console.print(f"Customers that hold keys of two persons: {measured.mixed:,}.")
+
+    report(measured.document(), as_json=as_json, human=human)
+
+
 @simulate.command("figures")
 def figures(
     folder: Folder,

