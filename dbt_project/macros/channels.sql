@@ -13,13 +13,13 @@
         'stg_crm__profiles': [],
         'stg_crm__contacts': [],
         'stg_crm__consents': [],
-        'stg_web__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency'],
-        'stg_app__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency'],
+        'stg_web__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency', 'motives'],
+        'stg_app__events': ['order_id', 'line_number', 'quantity', 'amount', 'currency', 'motives'],
         'stg_email__events': ['campaign_id'],
         'stg_sms_push__events': ['campaign_id'],
-        'stg_survey__answers': [],
-        'stg_social__events': [],
+        'stg_survey__answers': ['motives'],
+        'stg_social__events': ['motives'],
         'stg_location__pings': [],
-        'stg_service__messages': [],
+        'stg_service__messages': ['motives'],
     }) -}}
 {% endmacro %}

@@ -31,7 +31,8 @@ class Personal(StrEnum):
     """What a column says about a person. Its values are replaced before anything is written or logged.
 
     By a keyed token, whose raw value only the identity vault keeps; but of a BIRTH date only the year is
-    left, and in a TEXT only the e-mail addresses and card numbers are replaced, where they stand.
+    left, in a TEXT only the e-mail addresses and card numbers are replaced, where they stand, and of WORDS, which
+    a person wrote to us, nothing is left but the motives that the vocabulary recognises in them.
     """
 
     EMAIL = "email"
@@ -42,6 +43,7 @@ class Personal(StrEnum):
     ACCOUNT = "account"
     BIRTH = "birth"
     TEXT = "text"
+    WORDS = "words"
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,21 @@ class Midnight(Expression):
 
 @dataclass(frozen=True)
 class Properties(Expression):
-    """A JSON object of some columns: what the interaction says beyond the common columns."""
+    """A JSON object of some columns: what the interaction says beyond the common columns.
+
+    Attributes:
+        names: the columns; each keeps its name.
+        motives: a column of WORDS, whose motives the object names as `_motives`.
+    """
 
     names: tuple[str, ...]
+    motives: str | None = None
 
     def columns(self) -> Iterator[str]:
         """Those named."""
         yield from self.names
+        if self.motives is not None:
+            yield self.motives
 
 
 @dataclass(frozen=True)
@@ -338,6 +348,12 @@ class Connector:
             raise ValueError(f"connector '{self.name}': its key may hold nothing personal")
         if personal and isinstance(self.becomes, Feed):
             raise ValueError(f"connector '{self.name}': a feed is about things and holds nothing personal")
+        read = getattr(self.becomes, "properties", None)
+        words = {each.name for each in self.columns if each.personal is Personal.WORDS}
+        if words != {read.motives} - {None} if isinstance(read, Properties) else words:
+            raise ValueError(
+                f"connector '{self.name}': WORDS are read for the motives of its properties only"
+            )
         for name, expression in self.becomes.expressions().items():
             if isinstance(expression, Midnight) and self.column(expression.column.name).kind is not Kind.DATE:
                 raise ValueError(

@@ -19,8 +19,8 @@ CONNECTOR = Connector(
     name="service",
     title="Customer service",
     description=(
-        "Tickets by telephone, e-mail and chat. What was written stays outside; that it was a complaint does "
-        "not: nothing is promoted to a person while one is open. A stranger's chat is known by its ticket."
+        "Tickets by telephone, e-mail and chat. Of what the customer wrote only the motives that it names come in. "
+        "While a complaint is open nothing is promoted to the person. A stranger's chat is known by its ticket."
     ),
     source_id="service_messages",
     stream="messages",
@@ -43,6 +43,7 @@ CONNECTOR = Connector(
         Field("seller_id", Kind.ID, "Whom it is about.", required=False),
         Field("product_id", Kind.ID, "The product that it is about.", required=False),
         Field("transaction_id", Kind.ID, "The receipt that it is about.", required=False),
+        Field("text", Kind.TEXT, "What was written or said.", required=False, personal=Personal.WORDS),
     ),
     key=("message_id",),
     becomes=Interaction(
@@ -64,6 +65,6 @@ CONNECTOR = Connector(
             Key("ticket", Column("ticket_id"), is_last_resort=True),
         ),
         product_id=Column("product_id"),
-        properties=Properties(("medium", "author", "is_complaint", "transaction_id")),
+        properties=Properties(("medium", "author", "is_complaint", "transaction_id"), motives="text"),
     ),
 )

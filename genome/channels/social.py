@@ -13,7 +13,10 @@ from genome.channels.contract import (
 CONNECTOR = Connector(
     name="social",
     title="Social networks",
-    description="Likes, shares, comments and mentions, from the networks' exports. Their texts stay outside.",
+    description=(
+        "Likes, shares, comments and mentions, from the networks' exports. Of their texts only the motives that "
+        "they name come in."
+    ),
     source_id="social_events",
     stream="events",
     columns=(
@@ -30,6 +33,7 @@ CONNECTOR = Connector(
         Field("post_id", Kind.ID, "The post.", required=False),
         Field("seller_id", Kind.ID, "Whose post it is, or who was mentioned.", required=False),
         Field("product_id", Kind.ID, "The product that the post shows.", required=False),
+        Field("text", Kind.TEXT, "In their words.", required=False, personal=Personal.WORDS),
     ),
     key=("event_id",),
     becomes=Interaction(
@@ -39,6 +43,6 @@ CONNECTOR = Connector(
         customer_key_type="social",
         customer_key=Column("handle"),
         product_id=Column("product_id"),
-        properties=Properties(("network", "post_id")),
+        properties=Properties(("network", "post_id"), motives="text"),
     ),
 )

@@ -16,8 +16,8 @@ CONNECTOR = Connector(
     title="Surveys",
     description=(
         "Answers to surveys: would you recommend us (nps), were you content (csat), do you like this "
-        "(taste). People type their own address, so it may be wrong. A comment stays out of the lake: "
-        "nobody reads it."
+        "(taste). People type their own address, so it may be wrong. Of a comment only the motives that it "
+        "names come in."
     ),
     source_id="survey_answers",
     stream="answers",
@@ -30,6 +30,7 @@ CONNECTOR = Connector(
         Field("seller_id", Kind.ID, "Whom the question was about.", required=False),
         Field("product_id", Kind.ID, "The product, of a question about taste.", required=False),
         Field("score", Kind.INTEGER, "nps: 0 to 10; csat and taste: 1 to 5.", required=False, minimum=0),
+        Field("comment", Kind.TEXT, "In their words.", required=False, personal=Personal.WORDS),
         Field("invitation_id", Kind.ID, "The invitation that was answered.", required=False),
     ),
     key=("answer_id",),
@@ -45,6 +46,6 @@ CONNECTOR = Connector(
             Key("answer", Column("answer_id"), is_last_resort=True),
         ),
         product_id=Column("product_id"),
-        properties=Properties(("survey", "score")),
+        properties=Properties(("survey", "score"), motives="comment"),
     ),
 )

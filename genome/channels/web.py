@@ -61,6 +61,7 @@ CONNECTOR = Connector(
         Field("page", Kind.TEXT, "The kind of page: home, list, product, cart …", required=False),
         Field("ip_country", Kind.TEXT, "The country of the connection.", required=False),
         Field("rating", Kind.INTEGER, "Of a review: 1 to 5.", required=False, minimum=0),
+        Field("text", Kind.TEXT, "Of a review: what it says.", required=False, personal=Personal.WORDS),
     ),
     key=("event_id",),
     becomes=Interaction(
@@ -78,6 +79,8 @@ CONNECTOR = Connector(
         quantity=Column("quantity"),
         amount=Column("amount"),
         currency=Column("currency"),
-        properties=Properties(("order_id", "price", "query", "referrer", "page", "ip_country", "rating")),
+        properties=Properties(
+            ("order_id", "price", "query", "referrer", "page", "ip_country", "rating"), motives="text"
+        ),
     ),
 )

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from genome import vocabulary
 from genome.collector import contracts, limits
 from genome.collector.record import Record
 from genome.collector.sources import Source
@@ -213,6 +214,8 @@ def _accept(
 
     # What is personal goes before anything else is made of the event.
     traits = incoming.traits or {}
+    if name in vocabulary.TEXT_EVENTS or vocabulary.PROPERTY in properties:
+        properties = _without_words(name, properties)
     plain = is_plain(raw)
     if properties and not (plain and is_impersonal(properties)):
         properties = scrubber.fields(properties)
@@ -435,6 +438,22 @@ def _lowered(values: Any) -> set[str]:
 
 
 # Shape
+
+
+def _without_words(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """Of what a person wrote nothing goes on but the motives that it names. An agent's answer has none."""
+    mine = name in vocabulary.TEXT_EVENTS
+    kept = {
+        key: value
+        for key, value in properties.items()
+        if key != vocabulary.PROPERTY
+        and not (mine and key in vocabulary.TEXT_FIELDS and isinstance(value, str))
+    }
+    said = (
+        str(properties[key]) for key in sorted(properties.keys() - kept.keys()) if key != vocabulary.PROPERTY
+    )
+    found = vocabulary.motives().said("\n".join(said)) if properties.get("author") != "agent" else None
+    return kept if found is None else {**kept, vocabulary.PROPERTY: found}
 
 
 def _titled(properties: dict[str, Any], incoming: Incoming) -> dict[str, Any]:

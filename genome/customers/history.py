@@ -405,7 +405,9 @@ class History:
                 interaction_type=row["interaction_type"],
                 channel=row["channel"],
                 product_id=row["product_id"],
-                product=self._label(f"product:{row['product_id']}", row["product_id"]),
+                product=self._label(
+                    f"product:{row['product_id']}", self._label(row["product_id"], row["product_id"])
+                ),
                 takes_back=row["takes_back_id"],
                 evidence=evidence,
                 now=left_now,

@@ -9,6 +9,7 @@ The SQL has four layers, each a projection over the one below, so that nothing i
     mapped   the columns of the lake
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,9 +28,11 @@ from genome.channels.contract import (
     Key,
     Kind,
     Midnight,
+    Personal,
     Properties,
 )
 from genome.lake import layout
+from genome.vocabulary import PROPERTY
 
 EARLIEST_YEAR = 1990
 """An event before this year is a clock or a format gone wrong: 1970-01-01 is zero, 0001-01-01 a default."""
@@ -113,7 +116,7 @@ def body_columns(connector: Connector) -> list[str]:
     """The columns of a lake row that the source decides: two deliveries of one row agree on them."""
     ours = {"interaction_id", "received_at", "_key_version", "_known_assumed", "_batch_id", "_ingested_at"}
     # The same person has another token after the keys were rotated.
-    tokens = {each.name for each in connector.personal}
+    tokens = {each.name for each in connector.personal if each.personal is not Personal.WORDS}
     if isinstance(connector.becomes, Interaction) and tokens:
         given = connector.becomes.expressions()
         ours |= {column for column, each in given.items() if tokens & set(each.columns())}
@@ -203,6 +206,13 @@ def body_hash(connector: Connector, available: set[str] | None = None) -> str:
         name(column) if available is None or column in available else f"CAST(NULL AS {types[column]})"
         for column in body_columns(connector)
     ]
+    if any(each.personal is Personal.WORDS for each in connector.personal):
+        # The vocabulary's word, not the source's: the same row may be read again by a larger one.
+        said = json.dumps({PROPERTY: None})
+        parts = [
+            f"json_merge_patch({each}, {text(said)})" if each == name("properties") else each
+            for each in parts
+        ]
     return f"hash({', '.join(parts)})"
 
 
@@ -478,7 +488,8 @@ def _compile(expression: Expression, reading: Reading) -> str:
         case Corrected(column, sent):
             said, sent_at = _compile(column, reading), _compile(sent, reading)
             return f"coalesce({said} + (t_received_at - {sent_at}), {said})"
-        case Properties(names):
-            pairs = ", ".join(f"{text(each)}, {name('t_' + each)}" for each in names)
+        case Properties(names, motives):
+            given = {each: each for each in names} | ({PROPERTY: motives} if motives is not None else {})
+            pairs = ", ".join(f"{text(key)}, {name('t_' + each)}" for key, each in given.items())
             return f"CAST(json_object({pairs}) AS VARCHAR)"
     raise TypeError(f"no SQL for {type(expression).__name__}")

@@ -4,6 +4,7 @@ Each value is looked at once, however many rows hold it; the rows get their toke
 raw values go to the identity vault when the file is committed, and nowhere else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,7 @@ from genome.identity.tokens import Kind as TokenKind
 from genome.identity.tokens import Token, Tokeniser
 from genome.lake import compiler
 from genome.settings import Settings
+from genome.vocabulary import motives
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,13 +53,15 @@ def _column(
     values = [
         value for (value,) in con.execute(compiler.distinct_values(reading, field, "source")).fetchall()
     ]
-    results: list[str | None]
+    results: Sequence[str | None]
     if field.personal is Personal.BIRTH:
         results = [birth_year(value) for value in values]
     elif field.personal is Personal.TEXT:
         scrubber = Scrubber(tokeniser)
         results = [scrubber.text(value) for value in values]
         made.update((each.text, each) for each in scrubber.taken())
+    elif field.personal is Personal.WORDS:
+        results = motives().said_of_all(pa.array(values, type=pa.string())).to_pylist()
     else:
         kind = cast("TokenKind", str(field.personal))
         tokens = [tokeniser.token(kind, value) for value in values]

@@ -184,6 +184,36 @@ def identity(
     report(measured.document(), as_json=as_json, human=human)
 
 
+@simulate.command("motives")
+def motives(
+    folder: Folder,
+    to: Annotated[Path | None, typer.Option(help="Write the page into this folder too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the motives that the platform recognised in the mall's texts beside those they were written for.
+
+    It reads the home that ingested the mall (`genome demo --data mall`: the folder is `mall` in it).
+    """
+    from dataclasses import asdict
+
+    from genome.settings import load
+    from genome.simulate import motives as library
+    from genome.simulate.figures import motives_page
+    from genome.simulate.run import Mall
+
+    rows = library.measure(load(), folder)
+    if to is not None:
+        (to / "motives.md").write_text(motives_page(Mall.read(folder), rows))
+
+    def human(console: Console) -> None:
+        table = Table("motive", "written for", "true", "recognised", "both", "precision", "recall")
+        for row in rows:
+            table.add_row(*row.cells())
+        console.print(table)
+
+    report({"rows": [asdict(row) for row in rows]}, as_json=as_json, human=human)
+
+
 @simulate.command("figures")
 def figures(
     folder: Folder,

@@ -15,7 +15,15 @@ import numpy.typing as npt
 from genome.errors import GenomeError
 from genome.features.joins import THINGS
 from genome.lake.publish import Publication
-from genome.stream.evidence import FOREVER, LINE, Dna, Parameters, group_of, identity_of
+from genome.stream.evidence import (
+    FOREVER,
+    LINE,
+    Dna,
+    Parameters,
+    group_of,
+    identity_of,
+    motive_kind,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,6 +164,18 @@ def _parameters(publication: Publication, as_of: int) -> Parameters:
         "evidence_weights",
         ["interaction_type", "weight_for", "weight_against", "k", "reverses"],
     ).to_pylist()
+    if "motive_weights" in publication.tables:
+        for row in _read(publication, "motive_weights", ["interaction_type", "weight"]).to_pylist():
+            for is_against in (False, True):
+                weights.append(
+                    {
+                        "interaction_type": motive_kind(row["interaction_type"], is_against=is_against),
+                        "weight_for": 0.0 if is_against else row["weight"],
+                        "weight_against": row["weight"] if is_against else 0.0,
+                        "k": 0.0,
+                        "reverses": None,
+                    }
+                )
     kinds = {row["interaction_type"]: at for at, row in enumerate(weights)}
     loci = _read(
         publication, "loci", ["locus_number", "locus_id", "half_life_now_days", "half_life_character_days"]

@@ -27,6 +27,8 @@ ALL_UNITS: Final = 1e15
 """The units of a refund that says no quantity: everything that is left."""
 _DAY: Final = 86_400_000_000.0
 FOREVER: Final = np.iinfo(np.int64).max
+MOTIVE: Final = "\x1f"
+"""Parts the interaction type from the sign, in kinds of evidence that words give."""
 
 LINE: Final = np.dtype(
     [
@@ -85,7 +87,7 @@ class Parameters:
     Attributes:
         epoch: the publication.
         as_of: its cut-off, in microseconds since 1970; sums are decayed to it.
-        kinds: interaction type → its place.
+        kinds: interaction type → its place; with them the kinds that words of such a type give (`motive_kind`).
         towards: weight for.
         against: weight against.
         k: quantity at which half of a weight is earned.
@@ -117,6 +119,11 @@ class Parameters:
     def reversible(self) -> frozenset[int]:
         """Types whose evidence some other type takes back."""
         return frozenset(int(each) for each in self.reverses if each >= 0)
+
+
+def motive_kind(interaction_type: str, *, is_against: bool) -> str:
+    """What `Parameters.kinds` calls it that words of such an interaction name a motive."""
+    return f"{interaction_type}{MOTIVE}{'-' if is_against else '+'}"
 
 
 def group_of(source_key: str, order: str, product_id: str, kind: str) -> int:

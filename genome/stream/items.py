@@ -12,6 +12,8 @@ from genome.collector.contracts import identifier
 from genome.collector.record import Record
 from genome.features import live as layout
 from genome.features.joins import PAIRS
+from genome.stream.evidence import motive_kind
+from genome.vocabulary import CHANNELS, LOCUS, PROPERTY
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -164,6 +166,9 @@ def columns(records: Iterable[Record], names: frozenset[str], named: frozenset[s
         if record.identifiers:
             add_pairs(made, record.key_type, record.key, record.identifiers)
         name = record.name
+        if PROPERTY in record.properties and record.channel in CHANNELS:
+            at = min(record.occurred, record.received)
+            add_motives(made, record.source_key, name, at, record.properties[PROPERTY], names)
         what = ACTS.get(name)
         if what is None and name not in names:
             continue
@@ -203,6 +208,16 @@ def add_pairs(made: Columns, key_type: str, key: str, further: Iterable[Sequence
             made.pairs[f"{key_type}:{key}", f"{kind}:{name}"] = None
         elif (kind, key_type) in PAIRS:
             made.pairs[f"{kind}:{name}", f"{key_type}:{key}"] = None
+
+
+def add_motives(made: Columns, key: str, name: str, at: int, said: Any, names: frozenset[str]) -> None:
+    """Add the motives that words of an interaction named: evidence without a product, which bears its own gene."""
+    words = set(said.split()) if isinstance(said, str) else set()
+    for word in sorted(words):
+        kind = motive_kind(name, is_against=word.startswith("-"))
+        if kind in names and f"-{word}" not in words:
+            item = Item("", f"{LOCUS}:{word.removeprefix('-')}", None, None, None)
+            add(made, key, kind, at, item, names)
 
 
 def place_act(name: str, at: int, store_id: str | None, place_id: Any) -> layout.Act:

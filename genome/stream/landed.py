@@ -17,7 +17,18 @@ from genome.lake.manifest import Manifest, StreamBatch
 from genome.settings import Settings
 from genome.stream import keys
 from genome.stream.epoch import Epoch, microseconds
-from genome.stream.items import ACTS, LINE_CHANNELS, Columns, Item, add, add_pairs, place_act
+from genome.stream.evidence import MOTIVE
+from genome.stream.items import (
+    ACTS,
+    LINE_CHANNELS,
+    Columns,
+    Item,
+    add,
+    add_motives,
+    add_pairs,
+    place_act,
+)
+from genome.vocabulary import CHANNELS, PROPERTY
 
 if TYPE_CHECKING:
     import redis
@@ -126,7 +137,7 @@ def _read(
     if not paths:
         return
     yield _pairs(settings, manifest, partition, wanted, since)
-    interesting = sorted(names | set(ACTS))
+    interesting = sorted({each.partition(MOTIVE)[0] for each in names} | set(ACTS))
     chosen = pc.field("_batch_id").isin(sorted(wanted)) & pc.field("interaction_type").isin(interesting)
     table = ds.dataset(paths, format="parquet").to_table(columns=list(_COLUMNS), filter=chosen)
     seen: set[str] = set()
@@ -184,6 +195,8 @@ def _columns(
         if since is not None and max(occurred, received) < since:
             continue
         said = json.loads(row["properties"] or "{}")
+        if PROPERTY in said and row["channel"] in CHANNELS:
+            add_motives(made, key, row["interaction_type"], min(occurred, received), said[PROPERTY], names)
         what = ACTS.get(row["interaction_type"])
         at = min(occurred, received)
         if what in ("i", "x"):

@@ -106,3 +106,28 @@ def test_a_context_keeps_what_is_useful_and_nobodys_address(collector: Running) 
         "library": {"name": "l"},
     }
     assert (record.session, record.seller) == ("17", "shoes")
+
+
+def test_of_what_a_person_writes_only_motives_go_on(collector: Running) -> None:
+    source = collector.source("web")
+    said = {"text": "The canary costs too much money", "comment": "and it is not luxurious"}
+    batch = [
+        track("Product Reviewed", properties={"product_id": "p", "rating": 2, **said}),
+        track(
+            "Complaint Opened", properties={"case_id": "7", "message": "My canary broke", "author": "agent"}
+        ),
+        # Nobody sends motives: they are recognised, or there are none.
+        track("Product Reviewed", properties={"product_id": "p", "_motives": "price", "review": ["no text"]}),
+        track("Product Viewed", properties={"product_id": "p", "_motives": "price", "text": "a label"}),
+    ]
+    assert collector.batch(source, batch).status_code == 200
+    stored = [each.properties for each in collector.records(source)]
+    assert sorted(stored, key=str) == sorted(
+        [
+            {"product_id": "p", "rating": 2, "_motives": "price -status"},
+            {"case_id": "7", "author": "agent"},
+            {"product_id": "p", "review": ["no text"]},
+            {"product_id": "p", "text": "a label"},
+        ],
+        key=str,
+    )

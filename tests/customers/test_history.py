@@ -228,3 +228,22 @@ def replace(settings: Settings, table: str, rows: pd.DataFrame) -> None:
             else:
                 shutil.copyfile(path, area.file(kind, name, number))
     publish.publish(area)
+
+
+def test_a_motive_names_the_messages_that_it_was_named_in(world: Settings) -> None:
+    rows = built.lake(world)
+    said = rows[rows.properties.str.contains('"quality -price"') & (rows.interaction_type != "Post Liked")]
+    customer = f"household:{sorted(said.customer_key)[0]}"
+    mine = rows[(rows.customer_key == customer.partition(":")[2]) & rows.properties.str.contains("price")]
+    weights = {"Survey Answered": 0.6, "Complaint Opened": 1.0}
+    mine = mine[mine.interaction_type.isin(weights)]
+    found = history(world, customer).why("motive:price", built.NOW, built.NOW)
+    assert {each.interaction_id for each in found.contributions} == set(mine.interaction_id)
+    assert {each.product for each in found.contributions} == {"price"}
+    assert found.label == "price"
+    signs = {
+        row.interaction_id: weights[row.interaction_type] * (-1 if "-price" in row.properties else 1)
+        for row in mine.itertuples()
+    }
+    assert {each.interaction_id: each.evidence for each in found.contributions} == pytest.approx(signs)
+    assert sum(each.character for each in found.contributions) == pytest.approx(found.affinity_character)

@@ -10,25 +10,12 @@ from support import built
 
 from genome.settings import PROJECT_ROOT, Settings
 
-NEGATIONS = [
-    "not",
-    "non",
-    "no",
-    "never",
-    "without",
-    "isnt",
-    "arent",
-    "wasnt",
-    "werent",
-    "dont",
-    "doesnt",
-    "didnt",
-    "cant",
-    "cannot",
-    "hardly",
-    "nor",
-]
-FILLERS = ["a", "an", "the", "any", "at", "all", "so", "too", "very", "really", "that", "much", "longer"]
+NEGATIONS = re.split(
+    " ", "not non no never without isnt arent wasnt werent dont doesnt didnt cant cannot hardly nor"
+)
+FILLERS = re.split(
+    " ", "a an the any at all so too very really that much longer need want anything something"
+)
 
 
 def words(text: str) -> list[str]:

@@ -51,6 +51,22 @@ def evidence_of(rows: pd.DataFrame) -> list[Evidence]:
     weights = pd.read_csv(SEEDS / "evidence_weights.csv").set_index("interaction_type")
     pieces: list[Evidence] = []
     lines: dict[tuple[str, str], list[tuple[Any, float]]] = defaultdict(list)
+    motives = pd.read_csv(SEEDS / "motive_weights.csv").set_index("interaction_type").weight
+    for row in rows[rows.interaction_type.isin(motives.index)].itertuples():
+        for word in (json.loads(row.properties).get("_motives") or "").split():
+            weight = float(motives[row.interaction_type])
+            is_against = word.startswith("-")
+            pieces.append(
+                Evidence(
+                    f"motive:{word.removeprefix('-')}",
+                    0.0 if is_against else weight,
+                    weight if is_against else 0.0,
+                    weight**2,
+                    days(min(row.occurred_at, row.received_at)),
+                    max(row.occurred_at, row.received_at),
+                    None,
+                )
+            )
     rows = rows[rows.product_id.notna()]
     for row in rows.itertuples():
         if row.interaction_type not in weights.index or isinstance(
@@ -126,7 +142,7 @@ def customers(lake: pd.DataFrame) -> list[str]:
 def dna(world: Settings, lake: pd.DataFrame) -> Callable[[str, float], list[tuple[str, str, int, float]]]:
     """The genes of a product at a time: gene_id, locus, hash, weight."""
     table = built.published(world, "dim_product_dna")
-    table = table[table.product_id.isin(lake.product_id.unique())]
+    table = table[table.product_id.isin(lake.product_id.unique()) | (table.locus_id == "motive")]
     versions: dict[str, list[tuple[float, float, tuple[str, str, int, float]]]] = defaultdict(list)
     for product, gene_id, locus, gene_hash, weight, since, until in zip(
         table.product_id,

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from genome import channels
@@ -303,3 +304,51 @@ def test_a_channels_files_are_read_by_their_names_and_replayed_by_them(settings:
     ).fetchall() == [("Order Completed", "receipt", "t1"), ("Order Refunded", "receipt", "t1")]
     # A receipt is no identifier of anybody.
     assert Manifest.read(settings, "interactions").identifiers("pos") == []
+
+
+DESK = dataclasses.replace(
+    KIOSK,
+    columns=(
+        *KIOSK.columns,
+        Field("words", Kind.TEXT, "In their words.", required=False, personal=Personal.WORDS),
+    ),
+    becomes=dataclasses.replace(
+        KIOSK.becomes, properties=Properties(("name", "born", "question", "is_urgent"), motives="words")
+    ),
+)
+
+
+def test_of_words_only_motives_come_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": DESK})
+    head = f"{HEAD},words"
+    path = settings.home / "kiosk.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        '1,Told,2017-03-05T10:00:00Z,,ann.canary@example.com,,,,,,,,"My canary broke, and it was NOT cheap"',
+        "2,Told,2017-03-05T10:00:00Z,,ann.canary@example.com,,,,,,,,Hello canary",
+        "3,Told,2017-03-05T10:00:00Z,,ann.canary@example.com,,,,,,,,",
+    ]
+    path.write_text("\n".join([head, *rows]))
+    ingest(settings, "kiosk", [str(path)])
+    files = Manifest.read(settings, "interactions").files()
+    listed = [str(each) for each in files]
+    found = duckdb.sql(f"SELECT interaction_id, properties FROM read_parquet({listed})").fetchall()
+    said = sorted(str(json.loads(text)["_motives"]) for _, text in found)
+    assert said == ["None", "None", "price quality"]
+    everything = [each for each in settings.home.rglob("*") if each.is_file() and each != path]
+    assert [each.name for each in everything if b"canary" in each.read_bytes()] == []
+    # The same rows in another file, read by a larger vocabulary, are the same rows.
+    monkeypatch.setattr("genome.lake.tokenise.motives", _Everything)
+    again = settings.home / "again.csv"
+    again.write_text("\n".join([head, *rows, ""]) + "\n")
+    ingest(settings, "kiosk", [str(again)])
+    assert duckdb.sql(
+        f"SELECT count(*) FROM read_parquet({[str(each) for each in Manifest.read(settings, 'interactions').files()]})"
+    ).fetchall() == [(3,)]
+
+
+class _Everything:
+    """A vocabulary that finds something in any text."""
+
+    def said_of_all(self, texts: pa.Array) -> pa.Array:
+        return pa.repeat("novelty", len(texts))

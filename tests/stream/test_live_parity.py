@@ -131,6 +131,22 @@ def a_day_of_events(world: Settings) -> list[Record]:
         order_id="early",
         products=[{"product_id": products[0], "quantity": 3}],
     )
+    # Motives of texts, as the collector leaves them: with and without a product, against, of an unknown word, of an
+    # interaction without a weight, through a channel whose texts are not staged.
+    for number, (name, channel, motives) in enumerate(
+        (
+            ("Product Reviewed", "web", "price -ethics"),
+            ("Product Reviewed", "web", "price"),
+            ("Complaint Opened", "service", "quality quality unheard-of -price price"),
+            ("Survey Submitted", "survey", "health"),
+            ("Brand Mentioned", "social", "-price"),
+            ("Post Liked", "social", "price"),
+            ("Product Reviewed", "pos", "price"),
+        )
+    ):
+        more = {"product_id": products[number]} if number % 2 else {}
+        late = timedelta(days=40) if number == 1 else timedelta(0)
+        say(name, households[number % 3], built.NOW - late, channel=channel, _motives=motives, **more)
     choose.shuffle(found)
     return found
 

@@ -64,14 +64,14 @@ _SCHEMA = pa.schema(
 )
 
 
-def land_rows(settings: Settings, batch: str, rows: list[dict[str, Any]]) -> None:
-    """Commit interactions to the lake as a batch of the channel pos, as a connector would."""
+def land_rows(settings: Settings, batch: str, rows: list[dict[str, Any]], channel: str = "pos") -> None:
+    """Commit interactions to the lake as a batch of a channel, as a connector would."""
     filled = [
         {
             **dict.fromkeys(_SCHEMA.names),
             "interaction_id": hashlib.md5(f"{batch}:{number}".encode()).hexdigest(),
             "source_id": "test",
-            "channel": "pos",
+            "channel": channel,
             "customer_key_type": "household",
             "properties": "{}",
             "_batch_id": batch,
@@ -86,7 +86,7 @@ def land_rows(settings: Settings, batch: str, rows: list[dict[str, Any]]) -> Non
     for row in filled:
         by_month.setdefault(f"{row['occurred_at']:%Y-%m}", []).append(row)
     for month, part in sorted(by_month.items()):
-        relative = layout.interactions_file("pos", month, batch)
+        relative = layout.interactions_file(channel, month, batch)
         path = settings.lake / relative
         files.make_folder(path.parent)
         pq.write_table(pa.Table.from_pylist(part, _SCHEMA), path)
@@ -96,7 +96,7 @@ def land_rows(settings: Settings, batch: str, rows: list[dict[str, Any]]) -> Non
         Entry(
             batch_id=batch,
             dataset=layout.INTERACTIONS,
-            channel="pos",
+            channel=channel,
             files=tuple(written),
             source=Source(batch, hashlib.sha256(batch.encode()).hexdigest(), 1),
             counts=Counts(received=len(rows), accepted=len(rows)),
@@ -210,6 +210,26 @@ def any_lives(settings: Settings) -> list[list[dict[str, Any]]]:
     return batches
 
 
+def spoken_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Texts, as connectors leave them: the motives that they name, for and against, some of them heard late."""
+    lines = lake(settings).sort_values(["occurred_at", "interaction_id"])
+    lines = lines[lines.interaction_type == "Order Completed"]
+    said = ("price", "quality -price", "health", "price service", "-ethics", "unheard-of")
+    kinds = ("Survey Answered", "Complaint Opened", "Survey Answered", "Post Liked")
+    return [
+        {
+            "interaction_type": kinds[number % len(kinds)],
+            "customer_key": line.customer_key,
+            "product_id": line.product_id if number % 3 == 0 else None,
+            "occurred_at": line.occurred_at.to_pydatetime(),
+            "received_at": line.occurred_at.to_pydatetime() + timedelta(days=number % 2 * 25),
+            "properties": json.dumps({"_motives": said[number % len(said)]}),
+        }
+        for number, line in enumerate(lines.iloc[:: max(1, len(lines) // 90)].itertuples())
+        if line.occurred_at < NOW - timedelta(days=30)
+    ]
+
+
 def lake(settings: Settings) -> pd.DataFrame:
     """Every committed interaction, as pandas reads it."""
     paths = Manifest.read(settings, layout.INTERACTIONS).files()
@@ -246,8 +266,9 @@ def build_once(base: Path) -> Settings:
     write_inbox(settings, households=HOUSEHOLDS)
     for channel in CHANNELS:
         ingest(settings, channel)
-    odd, lives = odd_rows(settings), any_lives(settings)
+    odd, lives, spoken = odd_rows(settings), any_lives(settings), spoken_rows(settings)
     land_rows(settings, "pos-odd", odd)
+    land_rows(settings, "survey-odd", spoken, "survey")
     for number, batch in enumerate(lives):
         land_rows(settings, f"pos-lives-{number}", batch)
     report = warehouse.build(settings)

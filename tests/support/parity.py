@@ -1,6 +1,5 @@
 """What comparisons of the live path with dbt have in common: a stream with its readers, and sums by key and gene."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from genome.features.definitions import (
 from genome.features.online import PROJECT, OnlineReader, OnlineRow
 from genome.identity.resolve import resolve
 from genome.lake import publish
-from genome.settings import Settings
+from genome.settings import PROJECT_ROOT, Settings
 from genome.stores import valkey
 from genome.stream import keys
 from genome.stream.consumer import Entry
@@ -42,6 +41,7 @@ from genome.stream.live import LiveHandler
 
 TABLES = {
     "evidence_weights": ("parameters", "interaction_type"),
+    "motive_weights": ("parameters", "interaction_type"),
     "loci": ("parameters", "locus_number"),
     "dim_product_dna": ("product_dna", "product_id"),
     "dim_genes": ("genes", "gene_hash"),
@@ -218,12 +218,13 @@ def shares(sums: pd.DataFrame) -> dict[int, float]:
 
 
 def scaled(deltas: pd.DataFrame, since: datetime, to: datetime) -> pd.DataFrame:
-    """Deltas decayed to one instant, as they are at another, earlier or later (half-lives of 28 and 180 days)."""
+    """Deltas decayed to one instant, as they are at another, earlier or later."""
     days = (to - since) / timedelta(days=1)
+    loci = pd.read_csv(PROJECT_ROOT / "dbt_project" / "seeds" / "loci.csv").set_index("locus_number")
     found = deltas.copy()
     for name in SUMS:
-        half = {"now": 28.0, "character": 180.0}[name.split("_")[1]]
-        found[name] *= math.exp2(-days / half * (2 if name.startswith("squares") else 1))
+        half = deltas.locus.map(loci[f"half_life_{name.split('_')[1]}_days"])
+        found[name] *= np.exp2(-days / half * (2 if name.startswith("squares") else 1))
     return found
 
 

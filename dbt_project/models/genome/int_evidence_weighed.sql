@@ -1,4 +1,5 @@
-{#- One row for each interaction that says something about a product, and one for each taking back of such a row. -#}
+{#- One row for each interaction that says something about a product, one for each taking back of such a row, and one
+    for each motive that somebody named. -#}
 with clock as (
     select as_of from {{ ref('stg_build__clock') }}
 ),
@@ -144,6 +145,22 @@ signed as (
         case when quantity_after = 0 then -1 else 0 end as evidence_count
     from taken_back
     where quantity_before > quantity_after
+    union all
+    select
+        interaction_id,
+        nullif(interaction_id, interaction_id) as takes_back_id,
+        interaction_type,
+        channel,
+        source_number,
+        product_id,
+        evidence_at,
+        available_at,
+        weight_for,
+        weight_against,
+        1.0 as strength,
+        1.0 as strength_squared,
+        1 as evidence_count
+    from {{ ref('int_motives_named') }}
 )
 
 select

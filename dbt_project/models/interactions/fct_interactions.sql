@@ -23,6 +23,7 @@ select
     coupon_discount_amount,
     coupon_match_amount,
     currency,
+    motives,
     _known_assumed,
     _batch_id
 from {{ ref('int_interactions_unioned') }}

@@ -8,7 +8,7 @@
 {%- set extras = {
     'line_number': 'integer', 'quantity': 'double', 'amount': 'double', 'retail_discount_amount': 'double',
     'coupon_discount_amount': 'double', 'coupon_match_amount': 'double', 'currency': 'string',
-    'campaign_id': 'string', 'coupon_upc': 'string', 'order_id': 'string'
+    'campaign_id': 'string', 'coupon_upc': 'string', 'order_id': 'string', 'motives': 'string'
 } -%}
 
 with unioned as (

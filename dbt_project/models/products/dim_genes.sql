@@ -19,7 +19,7 @@ labelled as (
             when genes.locus_id = 'brand_type' then lower(genes.allele) || ' brands'
             when genes.locus_id = 'price_tier' then genes.allele || ' third'
             when genes.locus_id = 'pack_size' then genes.allele || ' packs'
-            when genes.locus_id = 'claim' then replace(genes.allele, '_', ' ')
+            when genes.locus_id in ('claim', 'motive') then replace(genes.allele, '_', ' ')
             else coalesce(products.label, lower(genes.allele))
         end as label
     from genes

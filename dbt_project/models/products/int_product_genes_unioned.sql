@@ -45,6 +45,17 @@ with genes as (
         on
             claims.product_id = versions.product_id
             and claims.valid_from = versions.valid_from
+    union all
+    -- A motive bears its own gene: evidence without a product names the motive in the product's place.
+    select distinct
+        'motive:' || allele as product_id,
+        'motive' as locus_id,
+        allele,
+        cast(1.0 as double) as weight,
+        {{ instant('1970-01-01 00:00:00+00') }} as valid_from,
+        cast(null as timestamp with time zone) as valid_to
+    from {{ ref('vocabulary') }}
+    where locus_id = 'motive'
 )
 
 select

@@ -26,6 +26,7 @@ select
     {{ value_or_null(json_text('properties', 'price'), 'double') }} as price_amount,
 
     -- text
+    {{ json_text('properties', '_motives') }} as motives,
     currency,
     {{ json_text('properties', 'query') }} as query,
     {{ json_text('properties', 'os') }} as os,

@@ -21,6 +21,11 @@ select
     {{ value_or_null(json_text('properties', 'is_complaint'), 'boolean') }} as is_complaint,
 
     -- text
+    -- An agent's words say nothing about the customer.
+    case
+        when coalesce({{ json_text('properties', 'author') }}, '') <> 'agent'
+            then {{ json_text('properties', '_motives') }}
+    end as motives,
     {{ json_text('properties', 'medium') }} as medium,
     {{ json_text('properties', 'author') }} as author,
 

@@ -18,6 +18,7 @@ select
     received_at,
 
     -- text
+    {{ json_text('properties', '_motives') }} as motives,
     {{ json_text('properties', 'network') }} as network,
 
     -- pipeline

@@ -19,6 +19,7 @@ select
     {{ value_or_null(json_text('properties', 'score'), 'integer') }} as score,
 
     -- text
+    {{ json_text('properties', '_motives') }} as motives,
     {{ json_text('properties', 'survey') }} as survey,
 
     -- pipeline

@@ -27,6 +27,7 @@ select
     {{ value_or_null(json_text('properties', 'rating'), 'integer') }} as rating,
 
     -- text
+    {{ json_text('properties', '_motives') }} as motives,
     currency,
     {{ json_text('properties', 'query') }} as query,
     {{ json_text('properties', 'referrer') }} as referrer,

@@ -1,0 +1,50 @@
+{#- Text becomes DNA: one row for each motive that a person named in words of their own. What came in are the motives
+    alone ("price -ethics"), as the vocabulary recognised them; a `-` stands before those that the words speak against. -#}
+with clock as (
+    select as_of from {{ ref('stg_build__clock') }}
+),
+
+alleles as (
+    select distinct allele
+    from {{ ref('vocabulary') }}
+    where locus_id = 'motive'
+),
+
+spoken as (
+    select
+        interactions.*,
+        ' ' || interactions.motives || ' ' as words
+    from {{ ref('fct_interactions') }} as interactions
+    cross join clock
+    where
+        interactions.motives is not null
+        and interactions.available_at < clock.as_of
+),
+
+named as (
+    select
+        spoken.*,
+        alleles.allele,
+        position(' -' || alleles.allele || ' ' in spoken.words) > 0 as is_against,
+        position(' ' || alleles.allele || ' ' in spoken.words) > 0 as is_named
+    from spoken
+    cross join alleles
+)
+
+select
+    named.interaction_id,
+    named.interaction_type,
+    named.channel,
+    customers.source_number,
+    -- A motive bears its own gene, as a product bears its genes.
+    'motive:' || named.allele as product_id,
+    named.evidence_at,
+    named.available_at,
+    case when named.is_against then 0 else weights.weight end as weight_for,
+    case when named.is_against then weights.weight else 0 end as weight_against
+from named
+inner join {{ ref('dim_customers') }} as customers on named.source_key = customers.source_key
+inner join {{ ref('motive_weights') }} as weights on named.interaction_type = weights.interaction_type
+where
+    named.is_named
+    or named.is_against
