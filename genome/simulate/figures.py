@@ -8,7 +8,7 @@ from genome.simulate import calibration
 from genome.simulate.calibration import QUANTILES, Shapes
 from genome.simulate.febrl import SETS, Found
 from genome.simulate.identities import Measured
-from genome.simulate.motives import Measured
+from genome.simulate.motives import Recognised
 from genome.simulate.parameters import Parameters
 from genome.simulate.recover import Effect, recover
 from genome.simulate.run import Mall
@@ -182,7 +182,7 @@ def _share(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
-def motives_page(mall: Mall, rows: list[Measured]) -> str:
+def motives_page(mall: Mall, rows: list[Recognised]) -> str:
     """How well motives are recognised in the mall's texts."""
     lines = [row.cells() for row in rows]
     return (

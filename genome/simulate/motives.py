@@ -31,7 +31,7 @@ right ("average") names no motive."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class Recognised:
     """One motive over all texts that the platform holds.
 
     Attributes:
@@ -70,7 +70,7 @@ class Measured:
         ]
 
 
-def measure(settings: Settings, folder: Path) -> list[Measured]:
+def measure(settings: Settings, folder: Path) -> list[Recognised]:
     """The table, one row for each motive that the mall writes for or that the platform found.
 
     Raises:
@@ -100,7 +100,7 @@ def measure(settings: Settings, folder: Path) -> list[Measured]:
     )
 
 
-def table(motives: list[str], found: list[str | None]) -> list[Measured]:
+def table(motives: list[str], found: list[str | None]) -> list[Recognised]:
     """The table of texts: what each was written for, and what was recognised in it."""
     named = [{word.removeprefix("-") for word in (said or "").split()} for said in found]
     rows = []
@@ -109,7 +109,7 @@ def table(motives: list[str], found: list[str | None]) -> list[Measured]:
         is_true = [each in written_for for each in motives]
         is_found = [motive in each for each in named]
         both = sum(a and b for a, b in zip(is_true, is_found, strict=True))
-        rows.append(Measured(motive, written_for, sum(is_true), sum(is_found), both))
+        rows.append(Recognised(motive, written_for, sum(is_true), sum(is_found), both))
     return rows
 
 

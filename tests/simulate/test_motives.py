@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from genome.simulate.motives import Measured, table
+from genome.simulate.motives import Recognised, table
 from genome.simulate.text import MOTIVE_NAMES, letters, sentences
 from genome.vocabulary import motives
 
@@ -16,10 +16,10 @@ def test_precision_and_recall_by_hand() -> None:
             ["price", None, "quality service", "-price", "quality price"],
         )
     }
-    assert rows["price"] == Measured("price", ("price",), true=2, recognised=3, both=1)
+    assert rows["price"] == Recognised("price", ("price",), true=2, recognised=3, both=1)
     assert rows["price"].precision == 1 / 3
     assert rows["price"].recall == 0.5
-    assert rows["quality"] == Measured("quality", ("quality", "praise"), true=2, recognised=2, both=2)
+    assert rows["quality"] == Recognised("quality", ("quality", "praise"), true=2, recognised=2, both=2)
     assert rows["delivery"].recall is None
     assert rows["service"].cells()[1] == "(none in the mall)"
 
