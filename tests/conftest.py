@@ -7,9 +7,16 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from genome.settings import Settings
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "genome", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("genome")
 
 DEMO_NOW = datetime.fromisoformat("2018-01-01T04:59:59+00:00")
 

@@ -69,7 +69,7 @@ vectors = st.dictionaries(
 
 
 @given(st.lists(vectors, min_size=1, max_size=6), st.lists(vectors, min_size=1, max_size=4), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pairs_matrix_and_arrow_agree_with_brute_force(people, offers, data) -> None:
     offers = [{gene: weight for gene, weight in offer.items() if not math.isnan(weight)} for offer in offers]
     mine = GeneVectors.from_lists(INDEX, [list(p) for p in people], [list(p.values()) for p in people])
@@ -106,7 +106,7 @@ def test_pairs_are_the_same_whatever_the_block(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(vectors, vectors)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_contributions_add_up_to_the_match_and_come_strongest_first(person, offer) -> None:
     mine = GeneVectors.from_lists(INDEX, [list(person)], [list(person.values())])
     theirs = GeneVectors.from_lists(INDEX, [list(offer)], [list(offer.values())])

@@ -48,7 +48,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_one_text_and_a_column_of_texts_say_the_same(texts: list[str]) -> None:
     vocabulary = motives()
@@ -58,7 +58,7 @@ def test_one_text_and_a_column_of_texts_say_the_same(texts: list[str]) -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(WORDS, max_size=12).map(" ".join))
 def test_plain_words_are_those_of_the_dbt_macro(text: str) -> None:
     said = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from support.collecting import Running, track
@@ -268,7 +268,7 @@ _values = _json | st.sampled_from(
 )
 
 
-@examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(max_examples=300)
 @given(event=st.dictionaries(_names, _values) | _json, cut=st.integers(0, 30))
 def test_no_event_whatever_it_is_raises(
     tmp_path_factory: pytest.TempPathFactory, event: Any, cut: int

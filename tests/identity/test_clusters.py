@@ -63,7 +63,7 @@ def beliefs_at(beliefs: clusters.Beliefs, keys: list[str], at: int) -> dict[str,
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(pairs_met())
 def test_every_past_belief_is_what_the_rules_say_of_what_was_known_then(pairs: list[Pair]) -> None:
     known = own_times(pairs)
@@ -81,7 +81,7 @@ def test_every_past_belief_is_what_the_rules_say_of_what_was_known_then(pairs: l
         assert {key for key in ever if known.get(key, FOREVER) <= at} <= set(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs_met(), st.integers(0, 12))
 def test_what_becomes_known_later_changes_no_past_belief(pairs: list[Pair], at: int) -> None:
     known = own_times(pairs)

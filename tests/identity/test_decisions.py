@@ -102,7 +102,7 @@ def acts(draw: st.DrawFn) -> list[tuple[str, str]]:
     return [(people[one], people[other]) for one, other in pairs]
 
 
-@examples(max_examples=8, deadline=None)
+@examples(max_examples=8)
 @given(acts(), st.randoms(use_true_random=False))
 def test_any_merges_undone_in_any_order_leave_nothing(tmp_path_factory, pairs, random) -> None:  # type: ignore[no-untyped-def]
     settings = Settings(

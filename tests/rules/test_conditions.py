@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genome.errors import UsageError
@@ -46,7 +46,6 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(deadline=None)  # the first example imports Arrow
 @given(CONDITIONS, st.lists(st.tuples(NUMBERS, TEXTS), max_size=12))
 def test_one_subject_and_many_columns_agree(
     document: dict[str, Any], rows: list[tuple[float | None, str | None]]

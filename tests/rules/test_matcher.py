@@ -127,7 +127,7 @@ def test_a_condition_on_the_event_is_asked(tmp_path: Path) -> None:
 EVENTS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 40)), max_size=14, unique=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_sequences_are_found_in_any_order_of_delivery(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, int]], random: object
@@ -147,7 +147,7 @@ def test_sequences_are_found_in_any_order_of_delivery(
     assert len({made.id for made in run.made}) == len(run.made)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.sampled_from(["Added", "Bought"]), st.integers(1, 200)), max_size=12, unique=True),
     st.randoms(use_true_random=False),

@@ -184,7 +184,7 @@ def events(draw: st.DrawFn) -> list[Event]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(events(), st.data())
 def test_any_order_and_any_batches_give_the_sums_of_the_definition(drawn: list[Event], data: Any) -> None:
     expected = brute_force(drawn)

@@ -288,7 +288,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ACTS, st.randoms(use_true_random=False))
 def test_a_session_is_the_same_in_any_order_and_after_it_was_cut_down(
     acts: list[Act], random: object

@@ -174,7 +174,7 @@ def test_the_installation_has_rules_of_its_own(store: Stream) -> None:
         path.unlink()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_killed_anywhere_each_match_is_made_exactly_once(stream: Stream, data: Any) -> None:
     """A kill before the script loses nothing, one after it doubles nothing: both are tried at each step."""
