@@ -187,10 +187,12 @@ class OnlineReader:
         now = clock.now(self._settings)
         names = [each.stands_for or name for name, each in zip(ids, found, strict=True)]
         moved = [at for at, name in enumerate(names) if name != ids[at]]
-        for at, each in zip(
-            moved, self._fetch(generation, plan, [names[at] for at in moved]) if moved else (), strict=True
-        ):
-            found[at] = each
+        answers = self._fetch(generation, plan, [names[at] for at in moved]) if moved else []
+        for at, each in zip(moved, answers, strict=True):
+            if found[at].customer is None and ids[at] not in joins.things(each.joined):
+                names[at] = ids[at]  # who identifies on so many things is no person
+            else:
+                found[at] = each
         rows = [
             _row(plan, asked, name, each.reply, now)
             for asked, name, each in zip(ids, names, found, strict=True)

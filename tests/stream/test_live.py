@@ -536,6 +536,7 @@ def test_a_key_that_identifies_on_everything_is_no_person(road: Road) -> None:
     assert road.genes("user:kiosk") == pytest.approx({CHEESE: 0.25}, rel=1e-3)
     road.send(identify(199, "user:kiosk", "anonymous:one-more")).read()
     assert road.genes("user:kiosk") == {}
+    assert road.row("anonymous:b0").customer_id == "anonymous:b0"
 
 
 def test_what_people_said_of_themselves_comes_back_from_stream_and_lake(road: Road) -> None:
