@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from genome.console import AsJson, err, report
+from genome.console import AsJson, err, log_to_stderr, report
 from genome.settings import load
 
 
@@ -26,6 +26,7 @@ def build(
     from genome.lake import publish
 
     settings = load()
+    log_to_stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         nodes = progress.add_task("dbt build", total=None)

@@ -28,3 +28,11 @@ def report(result: Any, *, as_json: bool, human: Callable[[Console], None]) -> N
         sys.stdout.write(json.dumps(plain, indent=2, default=str, ensure_ascii=False) + "\n")
     else:
         human(out)
+
+
+def log_to_stderr() -> None:
+    """Let the library's log lines go to stderr: what a verb prints on stdout is its answer, often JSON."""
+    import structlog
+
+    # Asked anew for each line, because tests and pagers put another stderr in its place.
+    structlog.configure(logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))

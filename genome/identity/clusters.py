@@ -77,11 +77,14 @@ def resolve(links: Links, rank: Ints, unique: Ints, known: Ints) -> tuple[Belief
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    keys = np.unique(np.concatenate([links.one, links.other]))
+    linked = np.zeros(len(rank), bool)
+    linked[links.one] = linked[links.other] = True
+    keys = np.flatnonzero(linked)
     if not len(keys):
         none = np.zeros(0, np.int64)
         return Beliefs(none, none, none, none), Conflicts(none, none)
-    one, other = np.searchsorted(keys, links.one), np.searchsorted(keys, links.other)
+    number = np.cumsum(linked) - 1
+    one, other = number[links.one], number[links.other]
     graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(len(keys), len(keys)))
     groups, group = connected_components(graph, directed=False)
     group = group.astype(np.int64)

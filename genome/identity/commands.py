@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genome.console import AsJson, report
+from genome.console import AsJson, log_to_stderr, report
 from genome.errors import GenomeError, UsageError
 from genome.settings import Settings, load
 
@@ -30,6 +30,7 @@ def resolve(
     """Resolve what has landed; `genome build` does it by itself before dbt."""
     from genome.identity.resolve import resolve as run
 
+    log_to_stderr()
     done = run(load(), force=force)
 
     def human(console: Console) -> None:

@@ -185,7 +185,11 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str]
         FROM beside LEFT JOIN own ON beside.key = own.key
         """
     )
-    keys = con.execute("SELECT kind, known, valid FROM keys ORDER BY id").fetchnumpy()
+    kinds = [kind for (kind,) in con.execute("SELECT DISTINCT kind FROM keys ORDER BY kind").fetchall()]
+    con.register("kinds", pa.table({"kind": pa.array(kinds, pa.string()), "number": np.arange(len(kinds))}))
+    keys = con.execute(
+        "SELECT number AS kind, known, valid FROM keys INNER JOIN kinds ON keys.kind = kinds.kind ORDER BY id"
+    ).fetchnumpy()
     pairs = con.execute(
         f"""
         SELECT owners.id AS owner, others.id AS other, rule, is_typed, first,
@@ -193,13 +197,12 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str]
         FROM named
         INNER JOIN keys AS owners ON named.owner = owners.key
         INNER JOIN keys AS others ON named.other = others.key
-        ORDER BY ALL
         """
     ).fetchnumpy()
-    kinds, kind = np.unique(np.asarray(keys["kind"], dtype=str), return_inverse=True)
+    con.unregister("kinds")
     return Facts(
-        kinds=tuple(str(each) for each in kinds),
-        kind=kind.astype(np.int64),
+        kinds=tuple(kinds),
+        kind=_numbers(keys["kind"]),
         known=_numbers(keys["known"]),
         valid=_numbers(keys["valid"]),
         owner=_numbers(pairs["owner"]),

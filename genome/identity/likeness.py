@@ -10,12 +10,13 @@ stay two, and so do twins who share a telephone.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import structlog
 
 from genome.identity.facts import Sources, rows
 from genome.identity.vault import Vault
@@ -35,6 +36,8 @@ little with every delivery, and a customer should not come and go with it."""
 COLUMNS: Final = ("first_name", "last_name", "birth", "street", "postcode", "email", "phone")
 """What a card may say; each may be null."""
 
+log = structlog.get_logger(__name__)
+
 _KINDS: Final = ("name", "address", "email", "phone")
 _LEARN_FROM: Final = 100
 """So many pairs must agree on a number or an address before m is learned from a file."""
@@ -50,6 +53,19 @@ _M: Final = {
     "phone": [0.89, 0.06, 0.005, 0.045],
 }
 """How often two cards of one person agree, level by level, best first: means of FEBRL 1 to 4."""
+
+_BLOCKS: Final = (
+    ("phone",),
+    ("email",),
+    ("street", "postcode"),
+    ("birth", "postcode"),
+    ("first_name", "last_name", "birth"),
+    ("first_name", "last_name", "postcode"),
+    ("first_name", "last_name", "street"),
+    ("last_name", "birth", "street"),
+    ("first_name", "birth", "street"),
+)
+"""Two cards are compared at all if they agree on all columns of one of these."""
 
 _NAMES_ALIKE: Final = (1, 3, 4, 5, 6)
 """Splink's levels of the names in which the first name agrees, nearly agrees, or stands in the other's place."""
@@ -159,65 +175,14 @@ def compare(con: "duckdb.DuckDBPyConnection", threshold: float = THRESHOLD) -> L
     cards = int(con.execute("SELECT count(*) FROM cards").fetchall()[0][0])
     if cards < 2:
         return Likeness([], [], [])
-    from splink import DuckDBAPI, Linker, SettingsCreator, block_on
-    from splink import comparison_library as compared
-    from splink.internals.exceptions import EMTrainingException
-
     agreeing = _agreeing(con)
+    # Seven in ten duplicates agree on one of the things that are counted.
+    chance = min(0.1, max(agreeing, 1) / 0.7 / (cards * (cards - 1) / 2))
+    blocks = (("first_name", "last_name"), ("birth", "postcode")) if agreeing >= _LEARN_FROM else ()
     logging.getLogger("splink").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Splink tells of every level that a file has no pair for
-        linker = Linker(
-            DuckDBAPI(connection=con).register("cards"),
-            SettingsCreator(
-                link_type="dedupe_only",
-                # Seven in ten duplicates agree on one of the things that are counted.
-                probability_two_random_records_match=min(
-                    0.1, max(agreeing, 1) / 0.7 / (cards * (cards - 1) / 2)
-                ),
-                comparisons=[
-                    compared.ForenameSurnameComparison("first_name", "last_name").configure(
-                        m_probabilities=_M["name"]
-                    ),
-                    compared.DamerauLevenshteinAtThresholds("birth", [1, 2]).configure(
-                        m_probabilities=_M["birth"]
-                    ),
-                    compared.JaroWinklerAtThresholds("street", [0.92, 0.8]).configure(
-                        m_probabilities=_M["street"]
-                    ),
-                    compared.DamerauLevenshteinAtThresholds("postcode", [1]).configure(
-                        m_probabilities=_M["postcode"]
-                    ),
-                    compared.JaroWinklerAtThresholds("email", [0.96]).configure(m_probabilities=_M["email"]),
-                    compared.DamerauLevenshteinAtThresholds("phone", [1, 2]).configure(
-                        m_probabilities=_M["phone"]
-                    ),
-                ],
-                blocking_rules_to_generate_predictions=[
-                    block_on("phone"),
-                    block_on("email"),
-                    block_on("street", "postcode"),
-                    block_on("birth", "postcode"),
-                    block_on("first_name", "last_name", "birth"),
-                    block_on("first_name", "last_name", "postcode"),
-                    block_on("first_name", "last_name", "street"),
-                    block_on("last_name", "birth", "street"),
-                    block_on("first_name", "birth", "street"),
-                ],
-                retain_matching_columns=True,
-                retain_intermediate_calculation_columns=False,
-            ),
-            log_level=logging.ERROR,
-        )
-        linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=_SEED)
-        if agreeing >= _LEARN_FROM:
-            for block in (("first_name", "last_name"), ("birth", "postcode")):
-                try:
-                    linker.training.estimate_parameters_using_expectation_maximisation(
-                        block_on(*block), max_pairs=_PAIRS
-                    )
-                except EMTrainingException:
-                    continue  # no pair agrees on these: the other block teaches
+        linker = _trained(con, chance, blocks)
         found = linker.inference.predict(threshold_match_weight=threshold).as_pandas_dataframe()
     kept = found[_believable(found)]
     one, other = np.asarray(kept["unique_id_l"], str), np.asarray(kept["unique_id_r"], str)
@@ -226,6 +191,46 @@ def compare(con: "duckdb.DuckDBPyConnection", threshold: float = THRESHOLD) -> L
         np.where(one < other, other, one).tolist(),
         kept["match_weight"].astype(float).tolist(),
     )
+
+
+def _trained(con: "duckdb.DuckDBPyConnection", chance: float, blocks: Sequence[tuple[str, ...]]) -> Any:
+    """Splink, knowing what agrees by chance; and what agrees for one person, from pairs that agree on a block."""
+    from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+    from splink import comparison_library as compared
+    from splink.internals.exceptions import EMTrainingException
+
+    comparisons = {
+        "name": compared.ForenameSurnameComparison("first_name", "last_name"),
+        "birth": compared.DamerauLevenshteinAtThresholds("birth", [1, 2]),
+        "street": compared.JaroWinklerAtThresholds("street", [0.92, 0.8]),
+        "postcode": compared.DamerauLevenshteinAtThresholds("postcode", [1]),
+        "email": compared.JaroWinklerAtThresholds("email", [0.96]),
+        "phone": compared.DamerauLevenshteinAtThresholds("phone", [1, 2]),
+    }
+    linker = Linker(
+        DuckDBAPI(connection=con).register("cards"),
+        SettingsCreator(
+            link_type="dedupe_only",
+            probability_two_random_records_match=chance,
+            comparisons=[each.configure(m_probabilities=_M[name]) for name, each in comparisons.items()],
+            blocking_rules_to_generate_predictions=[block_on(*each) for each in _BLOCKS],
+            retain_matching_columns=True,
+            retain_intermediate_calculation_columns=False,
+        ),
+        log_level=logging.ERROR,
+    )
+    linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=_SEED)
+    for block in blocks:
+        try:
+            linker.training.estimate_parameters_using_expectation_maximisation(
+                block_on(*block), max_pairs=_PAIRS
+            )
+        except (EMTrainingException, ValueError) as error:
+            # No pair agrees on these, or what agrees is all alike. A session that broke leaves Splink without the
+            # comparisons of its block: begin anew without it.
+            log.warning("likeness_not_learned", block=block, error=type(error).__name__)
+            return _trained(con, chance, [each for each in blocks if each != block])
+    return linker
 
 
 def _believable(found: Any) -> Any:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import structlog
 
 from genome import clock
 from genome.identity import clusters, facts, households, likeness, rules
@@ -44,8 +43,6 @@ _LIKENESS = "1"
 """Of what Splink is asked: raised when the same cards give other likenesses."""
 
 _MATCHES = "likeness.parquet"
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,9 +130,9 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
             shutil.rmtree(old)
     persons = found.persons
     now = persons.known_to == FOREVER
-    sizes = np.unique(persons.customer[now], return_counts=True)[1]
+    sizes = np.bincount(persons.customer[now])
     holds = found.times.holds_ever & (found.times.end == FOREVER)
-    done = Resolved(
+    return Resolved(
         fingerprint=print_of,
         keys=len(np.unique(persons.key)),
         links=int(holds.sum()),
@@ -146,8 +143,6 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
         households=len(np.unique(found.members.household)),
         seconds=round(time.monotonic() - started, 2),
     )
-    log.info("identity_resolved", **done.summary())
-    return done
 
 
 @dataclass(frozen=True)
@@ -437,20 +432,20 @@ def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str
                 CAST(NULL AS TIMESTAMPTZ) AS valid_to, {_at("known_at")}, {_at("known_to")}
             FROM numbers
             INNER JOIN keys ON numbers.key = keys.id INNER JOIN keys AS customers ON numbers.customer = customers.id
-            ORDER BY source_key, numbers.known_at""",
+            ORDER BY numbers.key, numbers.known_at""",
         "identity_links": f"""
             SELECT owners.key AS owner_key, others.key AS other_key, proof, sighting_count,
                 {_at("first_known_at")}, {_at("known_at")}, {_at("known_to")}, reason, {_at("refused_at")}, weight
             FROM numbers
             INNER JOIN keys AS owners ON numbers.owner = owners.id
             INNER JOIN keys AS others ON numbers.other = others.id
-            ORDER BY owner_key, other_key, proof""",
+            ORDER BY numbers.owner, numbers.other, proof""",
         "identity_households": f"""
             SELECT households.key AS household_key, customers.key AS customer_id, {_at("known_at")}, {_at("known_to")}
             FROM numbers
             INNER JOIN keys AS households ON numbers.household = households.id
             INNER JOIN keys AS customers ON numbers.customer = customers.id
-            ORDER BY household_key, customer_id, numbers.known_at""",
+            ORDER BY numbers.household, numbers.customer, numbers.known_at""",
     }
     hashes = []
     for name in TABLES:

@@ -76,6 +76,12 @@ def test_nobody_is_joined_where_there_are_no_duplicates() -> None:
     assert compared(people(800)) == set()
 
 
+def test_duplicates_that_are_all_alike_teach_nothing_and_are_found_all_the_same() -> None:
+    strangers = people(900)
+    found = compared(strangers + [second(card) for card in strangers[:150]])
+    assert found == {frozenset((f"p{number}", f"p{number}b")) for number in range(150)}
+
+
 def test_two_of_one_family_stay_two() -> None:
     strangers = people(400)
     father, mother, twin = strangers[0], strangers[1], strangers[2]
