@@ -48,6 +48,8 @@ ROUTE_SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("GET", "/v1/customers/{customer_id}/genome"): "agent",
     ("GET", "/v1/customers/{customer_id}/why"): "agent",
     ("GET", "/v1/customers/{customer_id}/decisions"): "agent",
+    ("POST", "/v1/customers/{customer_id}/merge"): "agent",
+    ("POST", "/v1/customers/{customer_id}/unmerge"): "agent",
 }
 """(method, path) → the scope a key needs; None: open to anybody who reaches the port (no personal data).
 

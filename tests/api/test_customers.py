@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from support.world import DAY, EPOCH, NOW, Served
 
+from genome.lake.manifest import Manifest
+from genome.settings import Settings
+
 
 def test_the_genome_comes_by_locus_with_labels_trend_and_confidence(api: Served) -> None:
     with api.client("agent") as client:
@@ -192,3 +195,21 @@ def test_an_affinity_names_the_interactions_that_it_is_made_of(api: Served) -> N
         unknown = client.get("/v1/customers/household:1/why", params={"gene_id": "category:NONE"})
     assert unknown.status_code == 404
     assert "There is no gene" in unknown.text
+
+
+def test_a_service_agent_can_say_that_two_customers_are_one(api: Served, api_settings: Settings) -> None:
+    with api.client("agent") as client:
+        said = {"other": "loyalty:1", "by": "ann", "reason": "called about it"}
+        done = client.post("/v1/customers/household:1/merge", json=said)
+        assert done.status_code == 201, done.text
+        assert done.json()["by"] == "ann (first-agent)"
+        kept = Manifest.read(api_settings, "identity_decisions").entries
+        assert [f"decision-{done.json()['decision_id']}"] == [entry.batch_id for entry in kept]
+        # It counts from the next build on, so there is nothing to take back yet.
+        again = client.post("/v1/customers/household:1/unmerge", json=said)
+        assert (again.status_code, again.json()["code"]) == (422, "invalid_request")
+        one = client.post("/v1/customers/household:2/merge", json={"other": "loyalty:1"})
+        assert "one customer already" in one.json()["message"]
+        assert client.post("/v1/customers/nobody:1/merge", json=said).status_code == 422
+    with api.client("decide") as client:
+        assert client.post("/v1/customers/household:1/merge", json=said).status_code == 403

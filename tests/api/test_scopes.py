@@ -36,6 +36,9 @@ BODIES = {
     ("POST", "/v1/decisions"): {"customer_id": "household:1", "placement": "homepage"},
     ("POST", "/v1/decisions/{decision_id}/feedback"): {"event": "shown"},
     ("POST", "/v1/features/{service}"): {"customer_ids": ["household:1"]},
+    # Of one customer with itself: refused after the scope was looked at, and nothing is kept.
+    ("POST", "/v1/customers/{customer_id}/merge"): {"other": "household:1"},
+    ("POST", "/v1/customers/{customer_id}/unmerge"): {"other": "household:1"},
     **{("POST", f"/v1/{kind}"): EVENT for kind in ("track", "identify", "page", "screen", "group", "alias")},
     ("POST", "/v1/batch"): {"batch": [EVENT]},
     ("POST", "/v1/import"): {"batch": [EVENT]},

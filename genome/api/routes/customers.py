@@ -1,12 +1,13 @@
 """One customer: who, what the genome says, what was decided; a page for the service agent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from genome import clock
 from genome.api.log import StoreUnavailableError
@@ -16,6 +17,9 @@ from genome.customers.history import PastGenome, Why
 from genome.customers.page import SECURITY, customer_page, not_found_page
 from genome.customers.view import GenomeView
 from genome.decisions.records import Ask, Decision
+from genome.identity.decisions import Decision as AboutIdentity
+from genome.identity.decisions import merge as merge_keys
+from genome.identity.decisions import unmerge as unmerge_keys
 
 router = APIRouter(tags=["customers"])
 
@@ -39,6 +43,28 @@ class Decisions(BaseModel):
 
     customer_id: str
     decisions: Sequence[Decision]
+
+
+class Other(BaseModel):
+    """Whom a customer is one with, or no longer."""
+
+    other: str = Field(
+        min_length=1, max_length=200, description="another customer, or a source key", examples=["user:u1"]
+    )
+    by: str = Field(default="", max_length=100, description="who decides; the API key is noted besides")
+    reason: str = Field(default="", max_length=1_000, description="why, in their words")
+
+
+class Decided(BaseModel):
+    """A decision about who is who; it counts from the next build on."""
+
+    decision_id: str
+    is_merge: bool
+    one: str
+    other: str
+    by: str
+    reason: str
+    decided_at: AwareDatetime
 
 
 @router.get(
@@ -115,3 +141,29 @@ def decisions(
 ) -> Decisions:
     """Newest first."""
     return Decisions(customer_id=customer_id, decisions=service.decisions_of(customer_id, count))
+
+
+@router.post(
+    "/v1/customers/{customer_id}/merge",
+    status_code=201,
+    summary="Two customers are one person, says a person",
+)
+def merge(customer_id: CustomerId, said: Other, request: Request) -> Decided:
+    """Kept as an event with who and why; the next build follows it. It can be taken back."""
+    return _decided(request, merge_keys, customer_id, said)
+
+
+@router.post(
+    "/v1/customers/{customer_id}/unmerge",
+    status_code=201,
+    summary="Two keys are not one person, says a person",
+)
+def unmerge(customer_id: CustomerId, said: Other, request: Request) -> Decided:
+    """Takes a merge back; where rules made them one, takes the other key out of the customer."""
+    return _decided(request, unmerge_keys, customer_id, said)
+
+
+def _decided(request: Request, act: Callable[..., AboutIdentity], customer_id: str, said: Other) -> Decided:
+    by = f"{said.by} ({request.state.key_id})" if said.by else request.state.key_id
+    done = act(request.app.state.settings, customer_id, said.other, by=by, reason=said.reason)
+    return Decided(**asdict(done))
