@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "identity": "genome.identity.commands:identity",
     "decide": "genome.decisions.commands:decide",
     "explain": "genome.decisions.commands:explain",
+    "relations": "genome.products.commands:relations",
     "offers": "genome.decisions.commands:offers",
     "api": "genome.api.commands:api",
     "collector": "genome.collector.commands:collector",

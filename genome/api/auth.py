@@ -43,6 +43,7 @@ ROUTE_SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("POST", "/v1/decisions/{decision_id}/feedback"): "decide",
     ("GET", "/v1/features/{service}"): "decide",
     ("POST", "/v1/features/{service}"): "decide",
+    ("GET", "/v1/products/{product_id}/relations"): "decide",
     ("GET", "/v1/customers"): "agent",
     ("GET", "/v1/customers/{customer_id}"): "agent",
     ("GET", "/v1/customers/{customer_id}/genome"): "agent",

@@ -19,6 +19,7 @@ from genome.api.published import Catalogue, Published
 from genome.customers import history, view
 from genome.decisions import placements
 from genome.decisions.arbitration import choose
+from genome.decisions.context import Link, in_context
 from genome.decisions.explanation import reasons, strongest
 from genome.decisions.records import (
     Ask,
@@ -37,6 +38,7 @@ from genome.errors import GenomeError, UsageError
 from genome.features.definitions import LoadedView
 from genome.features.online import OnlineRow, OnlineRows
 from genome.match import GeneVectors, contributions
+from genome.products import relations
 from genome.settings import Settings
 
 SERVING_SERVICE = "customer_genome_v1"
@@ -155,6 +157,7 @@ class GenomeService:
         self._published = Published(settings)
         self._placements = placements.packaged()
         self._offers = _Offers(None)
+        self._related: relations.RelationTable | None = None
         self._code = code_version()
 
     def close(self) -> None:
@@ -425,6 +428,8 @@ class GenomeService:
                 _candidate(offer_id, float(score), described.values(offer_id))
                 for offer_id, score in zip(offer_ids, _listed(customer.values["scores"]), strict=True)
             )
+            if ask.product_ids:
+                candidates = self._in_context(candidates, ask.product_ids, described)
         inputs = Inputs(
             ask=ask,
             placement=placement,
@@ -448,6 +453,52 @@ class GenomeService:
             versions=self._versions([answer, *described.answers]),
         )
         return decision, inputs
+
+    def _in_context(
+        self, candidates: tuple[Candidate, ...], product_ids: Sequence[str], described: "_Offers"
+    ) -> tuple[Candidate, ...]:
+        """Candidates with what the request's products say of them."""
+        table = self._relation_table()
+        links = [
+            Link(each.relation, each.product_id, each.other_product_id, each.lift_low, each.in_words)
+            for each in table.of(product_ids)
+        ]
+        if not links:
+            return candidates
+        products = {
+            table.genes[each]: each for link in links if (each := link.other_product_id) in table.genes
+        }
+        about = frozenset(product_ids)
+        found = []
+        for candidate in candidates:
+            values = described.values(candidate.offer_id)
+            genes, shares = _listed(values.get("gene_hashes")), _listed(values.get("gene_weights"))
+            weights = {
+                products[int(gene)]: float(share)
+                for gene, share in zip(genes, shares, strict=True)
+                if int(gene) in products
+            }
+            found.append(in_context(candidate, links, weights, about))
+        return tuple(found)
+
+    def _relation_table(self) -> relations.RelationTable:
+        """The relations of the publication whose genes are known; read when that changes."""
+        catalogue = self._published.catalogue()
+        held = self._related
+        if held is None or held.epoch != catalogue.epoch:
+            held = self._related = relations.read(self._settings, catalogue)
+        return held
+
+    def relations(self, product_id: str) -> relations.Relations:
+        """What one product is to others.
+
+        Raises:
+            NotFoundError: there is no such product.
+        """
+        try:
+            return relations.one(self._relation_table(), self._published.catalogue(), product_id)
+        except UsageError as error:
+            raise NotFoundError(error.what, error.remedy) from error
 
     def _read(self, entity: str, ids: Sequence[str], service: str = SERVING_SERVICE) -> OnlineRows:
         """Read online features.
@@ -542,8 +593,9 @@ def _chosen(candidate: Candidate, place: int, matches: tuple[GeneMatch, ...]) ->
             "rank": place + 1,
             "starts_at": candidate.starts_at,
             "ends_at": candidate.ends_at,
-            "reasons": reasons(matches),
+            "reasons": reasons(matches, candidate.related),
             "matches": matches,
+            "related": candidate.related,
         }
     )
 
@@ -601,7 +653,7 @@ def _same_choice(choice: Choice, decision: Decision) -> bool:
         and choice.silence == decision.silence
         and choice.dropped == dropped
         and choice.probability == decision.probability
-        and all(reasons(offer.matches) == offer.reasons for offer in decision.offers)
+        and all(reasons(offer.matches, offer.related) == offer.reasons for offer in decision.offers)
     )
 
 

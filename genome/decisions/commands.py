@@ -17,6 +17,12 @@ def decide(
     placement: Annotated[str, typer.Option(help="Where the answer will appear, for example homepage.")],
     channel: Annotated[str | None, typer.Option(help="One of the placement's channels.")] = None,
     count: Annotated[int | None, typer.Option(help="At most so many offers.", min=1, max=20)] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it is about: a product in the basket, looked at, out of stock. Again for more."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what to offer a customer next, or why to stay silent; the decision is recorded."""
@@ -27,7 +33,13 @@ def decide(
     service = open_service(load())
     try:
         decision, _ = service.decide(
-            Ask(customer_id=customer, placement=placement, channel=channel, count=count)
+            Ask(
+                customer_id=customer,
+                placement=placement,
+                channel=channel,
+                count=count,
+                product_ids=tuple(product or ()),
+            )
         )
     finally:
         service.close()

@@ -9,7 +9,7 @@ stand in a locus with many alleles (one of 2 brand types says less than one of 3
 import math
 from collections.abc import Iterable, Sequence
 
-from genome.decisions.records import GeneMatch
+from genome.decisions.records import GeneMatch, Related
 
 MOST = 0.6
 """From this weight on, an offer is said to be *for* a gene."""
@@ -32,8 +32,11 @@ def strongest(matches: Iterable[GeneMatch], count: int) -> tuple[GeneMatch, ...]
     return tuple(sorted(best.values(), key=_order)[:count])
 
 
-def reasons(matches: Sequence[GeneMatch]) -> tuple[str, ...]:
-    """One sentence for each match; an honest one where there is none."""
+def reasons(matches: Sequence[GeneMatch], related: Related | None = None) -> tuple[str, ...]:
+    """What a product of the request says, then one sentence for each match; an honest one where there is none."""
+    if related is not None:
+        said = f"It {related.in_words}." if related.relation != "premium" else f"It is {related.in_words}."
+        return (said, *(reasons(matches) if matches else ()))
     if not matches:
         return (
             "Nothing singular in your own choices points here; it is chosen for what people like you take.",

@@ -7,7 +7,7 @@ against that.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -54,6 +54,24 @@ class Ask(Frozen):
     count: int | None = Field(
         None, ge=1, le=20, description="at most so many offers; left out: the placement's own number"
     )
+    product_ids: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        (),
+        max_length=50,
+        description="what the request is about: products in the basket, looked at, or out of stock",
+    )
+
+
+class Related(Frozen):
+    """Why a product of the request speaks for an offer."""
+
+    relation: str = Field(description="complement, substitute or premium")
+    product_id: str = Field(description="of the request")
+    other_product_id: str = Field(description="of the offer, the one that says most")
+    lift: float = Field(
+        description="what the score was multiplied by: the lifts of all related products, by weight"
+    )
+    score_alone: float = Field(description="the ML model's score")
+    in_words: str
 
 
 class Candidate(Frozen):
@@ -69,6 +87,9 @@ class Candidate(Frozen):
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = Field(None, description="exclusive")
     coupon_upc: str | None = Field(None, description="the code printed on its coupon; null where it has none")
+    related: Related | None = Field(
+        None, description="what a product of the request had to say; it is in the score"
+    )
 
 
 class Inputs(Frozen):
@@ -135,6 +156,7 @@ class ChosenOffer(Frozen):
     matches: tuple[GeneMatch, ...] = Field(
         description="the strongest genes in common; the reasons quote them"
     )
+    related: Related | None = Field(None, description="what a product of the request had to say")
 
 
 class Versions(Frozen):

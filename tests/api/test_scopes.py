@@ -27,6 +27,7 @@ from genome.settings import Settings
 PATHS = {
     "{decision_id}": "d_" + "0" * 32,
     "{customer_id}": "household:1",
+    "{product_id}": "9",
     "{service}": "customer_genome_v1",
     "{source}": "provider",
 }
