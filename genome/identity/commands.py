@@ -165,6 +165,8 @@ def _print_links(console: Console, links: list[dict[str, Any]]) -> None:
     table = Table(
         "owner", "other", "proof", "met", "followed from", "refused", "why", box=None, pad_edge=False
     )
+    for column in table.columns[:2]:
+        column.overflow = "fold"  # keys are there to be copied
     for row in links:
         table.add_row(
             escape(row["owner_key"]),

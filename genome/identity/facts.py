@@ -70,6 +70,12 @@ class Facts:
         """How many keys."""
         return len(self.kind)
 
+    @property
+    def is_told_twice(self) -> Bools:
+        """Pairs that were typed and are on record, too: these are the rows of what was typed."""
+        code = self.owner * max(1, self.keys) + self.other
+        return np.asarray(self.is_typed & np.isin(code, code[~self.is_typed]))
+
 
 @dataclass(frozen=True)
 class Decisions:

@@ -131,12 +131,13 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
     persons = found.persons
     now = persons.known_to == FOREVER
     sizes = np.bincount(persons.customer[now])
+    told = ~found.facts.is_told_twice
     holds = found.times.holds_ever & (found.times.end == FOREVER)
     return Resolved(
         fingerprint=print_of,
         keys=len(np.unique(persons.key)),
-        links=int(holds.sum()),
-        refused=int((~holds).sum()),
+        links=int((told & holds).sum()),
+        refused=int((told & ~holds).sum()),
         matches=int((found.matches.reason < 0).sum()),
         customers=int((sizes > 1).sum()),
         merged=int((persons.key[now] != persons.customer[now]).sum()),
@@ -206,6 +207,7 @@ def _resolve(con: "duckdb.DuckDBPyConnection", sources: Sources, alike: _Alike) 
     own, members = households.resolve(
         given.owner[mine], given.other[mine], times.start[mine], times.end[mine], found, given.known
     )
+    times = _without_households(given, times, mine, found, own)
     keys = Beliefs(*(np.concatenate(pair) for pair in zip(_columns(found), _columns(own), strict=True)))
     return _Found(given, times, matches, found, keys, members)
 
@@ -397,6 +399,26 @@ def _ended(times: Lifetimes, rows: Ints, at: Ints) -> Lifetimes:
     return Lifetimes(times.start, end, reason)
 
 
+def _without_households(
+    given: Facts, times: Lifetimes, pairs: Ints, persons: Beliefs, own: Beliefs
+) -> Lifetimes:
+    """The same, with the households noted that are nobody's own, and since when."""
+    whose, of_owner = np.arange(given.keys), np.arange(given.keys)
+    now = persons.known_to == FOREVER
+    of_owner[persons.key[now]] = persons.customer[now]
+    now = own.known_to == FOREVER
+    whose[own.key[now]] = own.customer[now]
+    since = np.zeros(given.keys, np.int64)
+    np.maximum.at(since, own.key[~now], own.known_to[~now])
+    household = given.other[pairs]
+    several = (times.end[pairs] == FOREVER) & (whose[household] != of_owner[given.owner[pairs]])
+    rows = pairs[several]
+    end, reason = times.end.copy(), times.reason.copy()
+    end[rows] = np.maximum(since[household[several]], times.start[rows])
+    reason[rows] = REASONS.index(Reason.SEVERAL_PERSONS)
+    return Lifetimes(times.start, end, reason)
+
+
 # Writing -----------------------------------------------------------------------------------------------
 
 
@@ -466,6 +488,8 @@ def _links_table(found: _Found) -> Any:
     import pyarrow as pa
 
     given, times, matches = found.facts, found.times, found.matches
+    # What was typed and is on record besides proves nothing, and is nothing to be refused.
+    kept = np.concatenate([~given.is_told_twice, np.ones(len(matches.one), bool)])
     first = np.concatenate([given.first, matches.first])
     start, end = np.concatenate([times.start, matches.first]), np.concatenate([times.end, matches.end])
     reason = np.concatenate([times.reason, matches.reason])
@@ -490,7 +514,7 @@ def _links_table(found: _Found) -> Any:
             "refused_at": _some(np.maximum(end, first), reason >= 0),
             "weight": pa.concat_arrays([none, pa.array(matches.weight, pa.float64())]),
         }
-    )
+    ).filter(pa.array(kept))
 
 
 def _at(column: str) -> str:

@@ -159,6 +159,9 @@ def test_a_household_belongs_to_a_person_while_one_alone_is_known(home: Settings
     resolve.resolve(home)
     assert customers(home, day(5))["household:H"] == "contact:C1"
     assert customers(home)["household:H"] == "household:H"
+    assert set(refused(home).values()) == {"several_persons"}
+    links = table(home, "identity_links")
+    assert links[links.other_key == "household:H"].refused_at.nunique() == 1
     members = table(home, "identity_households")
     assert sorted(members[members.known_to.isna()].customer_id) == ["contact:C1", "contact:C2"]
 
