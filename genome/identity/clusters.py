@@ -13,7 +13,7 @@ import numpy as np
 
 from genome.identity.facts import FOREVER, Bools, Ints
 
-LAID_OUT = 6_000_000
+LAID_OUT = 3_000_000
 """Laid-out nodes of one chunk; about 100 bytes each."""
 
 

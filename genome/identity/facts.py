@@ -206,6 +206,7 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str]
         """
     ).fetchnumpy()
     con.unregister("kinds")
+    con.execute("DROP TABLE named")  # the largest table, and no longer asked
     return Facts(
         kinds=tuple(kinds),
         kind=_numbers(keys["kind"]),
