@@ -132,7 +132,7 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str]
     import pyarrow as pa
 
     manifest = sources.interactions
-    con.register("more", pa.table({"key": pa.array(more, pa.string())}))
+    con.register("more", pa.table({"key": pa.array(sorted(set(more)), pa.string())}))
     links = ", ".join(
         f"({number}, {text(rule.owner)}, {text(rule.other)})" for number, rule in enumerate(rules.LINKS)
     )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from genome.identity.clusters import Beliefs, Links
 from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints, Sources
 from genome.identity.lifetimes import REASONS, Lifetimes, lifetimes
 from genome.identity.rules import Reason
+from genome.identity.vault import Vault
 from genome.lake import files
 from genome.lake.compiler import text
 from genome.settings import Settings
@@ -106,14 +107,15 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
     files.make_folder(folder)
     with files.exclusive(folder / "resolve.lock", patience_seconds=1800):
         sources = Sources.of(settings)
-        print_of = _fingerprint(sources)
+        equal = _equal_keys(settings)
+        print_of = _fingerprint(sources, equal)
         pointer = folder / "current.json"
         if not force and pointer.is_file() and files.read_json(pointer)["fingerprint"] == print_of:
             return Resolved(print_of, skipped=True)
         version = f"made-{time.time_ns():020d}"
         cards, alike = _matches(settings, sources)
         with facts.reading(settings) as con:
-            found = _resolve(con, sources, alike)
+            found = _resolve(con, sources, alike, equal)
             written = _write(con, folder / version, found)
         _keep_matches(folder / version, alike)
         files.write_json(
@@ -196,13 +198,17 @@ class _Found:
     members: households.Members
 
 
-def _resolve(con: "duckdb.DuckDBPyConnection", sources: Sources, alike: _Alike) -> _Found:
-    given = facts.read(con, sources, (*alike.one, *alike.other))
+def _resolve(
+    con: "duckdb.DuckDBPyConnection", sources: Sources, alike: _Alike, equal: Sequence[tuple[str, str]]
+) -> _Found:
+    turned = [key for pair in equal for key in pair]
+    given = facts.read(con, sources, (*alike.one, *alike.other, *turned))
     decided, held = _decided(facts.decisions(con, sources))
     matches = _judged(
         given, alike, facts.numbers_of(con, alike.one), facts.numbers_of(con, alike.other), held
     )
-    found, times, followed = persons(given, _with_matches(decided, matches), held)
+    declared = _with_equals(given, _with_matches(decided, matches), facts.numbers_of(con, turned))
+    found, times, followed = persons(given, declared, held)
     mine = np.flatnonzero(~followed & times.holds_ever)
     own, members = households.resolve(
         given.owner[mine], given.other[mine], times.start[mine], times.end[mine], found, given.known
@@ -310,6 +316,40 @@ def _with_matches(decided: Links, matches: _Matches) -> Links:
         start=np.concatenate([decided.start, matches.first[some]]),
         end=np.concatenate([decided.end, matches.end[some]]),
         is_core=np.ones(len(decided.one) + len(some), bool),
+    )
+
+
+def _equal_keys(settings: Settings) -> list[tuple[str, str]]:
+    """Keys that are one identifier's under two keys of the tokeniser: after a rotation."""
+    if not settings.identity_vault.is_file():
+        return []
+    vault = Vault(settings)
+    try:
+        pairs = vault.equals()
+    finally:
+        vault.close()
+    kinds = ((rules.TOKEN_KINDS.get(token.partition("_")[0]), token, other) for token, other in pairs)
+    return [
+        (rules.source_key(kind, token), rules.source_key(kind, other))
+        for kind, token, other in kinds
+        if kind is not None
+    ]
+
+
+def _with_equals(given: Facts, declared: Links, turned: Ints) -> Links:
+    """The same, with the tokens of one identifier joined from when both were met."""
+    seen = given.known.copy()
+    np.minimum.at(seen, given.owner, given.first)
+    np.minimum.at(seen, given.other, given.first)
+    one, other = turned[0::2], turned[1::2]
+    start = np.maximum(seen[one], seen[other])
+    met = np.flatnonzero(start < FOREVER)
+    return Links(
+        one=np.concatenate([declared.one, one[met]]),
+        other=np.concatenate([declared.other, other[met]]),
+        start=np.concatenate([declared.start, start[met]]),
+        end=np.concatenate([declared.end, np.full(len(met), FOREVER)]),
+        is_core=np.concatenate([declared.is_core, np.ones(len(met), bool)]),
     )
 
 
@@ -536,8 +576,9 @@ def _folder(settings: Settings) -> Path:
     return settings.lake / "_identity"
 
 
-def _fingerprint(sources: Sources) -> str:
+def _fingerprint(sources: Sources, equal: Sequence[tuple[str, str]]) -> str:
     told = {
+        "equal": hashlib.sha256(json.dumps(equal).encode()).hexdigest(),
         "interactions": sources.interactions.fingerprint(),
         "decisions": sources.decisions.fingerprint(),
         "rules": [[each.owner, each.other, each.most] for each in rules.LINKS],

@@ -69,6 +69,9 @@ known of it."""
 TYPED_CHANNELS: Final = frozenset({"survey", "service"})
 """Where people type their addresses by hand, unchecked."""
 
+TOKEN_KINDS: Final = MappingProxyType({"email": "email", "phone": "phone", "account": "social"})
+"""What a token says it is of → the kind of the keys that it stands in."""
+
 LINKS: Final = (
     # Persons to persons: what the CRM, or a login, declares.
     LinkRule("contact", "user", 1),

@@ -151,6 +151,11 @@ class Vault:
         log.info("identity_vault_read", reader=reader, asked=len(tokens), found=len(tokens))
         return tokens, values
 
+    def equals(self) -> list[tuple[str, str]]:
+        """Pairs of tokens of one identifier that rotations made: (token, the first one that was made of it)."""
+        with self._transaction() as connection:
+            return connection.execute("SELECT token, other FROM equals ORDER BY token").fetchall()
+
     def tokens_of(self, text: str) -> set[str]:
         """Every token of the same identifier, whatever key made it; the token itself is always among them."""
         with self._transaction() as connection:

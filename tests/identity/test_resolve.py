@@ -9,6 +9,8 @@ import pytest
 from support.identities import Met, land
 
 from genome.identity import resolve
+from genome.identity.tokens import Tokeniser, rotate
+from genome.identity.vault import Vault
 from genome.settings import Settings
 
 DAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -198,3 +200,24 @@ def test_two_runs_over_the_same_lake_write_the_same_bytes(home: Settings) -> Non
     first = resolve.digest(home)
     resolve.resolve(home, force=True)
     assert resolve.digest(home) == first != ""
+
+
+def test_an_address_stays_one_when_the_tokens_key_is_exchanged(home: Settings) -> None:
+    vault = Vault(home)
+    old = Tokeniser(home).token("email", "ada@example.com")
+    vault.put([old])
+    land(
+        home,
+        "a",
+        [Met(day(0), "contact:C1", (f"email:{old.text}",), "crm"), Met(day(1), f"email:{old.text}")],
+    )
+    resolve.resolve(home)
+    rotate(home)
+    vault.retoken()
+    vault.close()
+    new = Tokeniser(home).token("email", "ada@example.com")
+    assert new.text != old.text
+    land(home, "b", [Met(day(3), f"email:{new.text}", (), "email")])
+    assert not resolve.resolve(home).skipped
+    assert customers(home)[f"email:{new.text}"] == customers(home)[f"email:{old.text}"] == "contact:C1"
+    assert f"email:{new.text}" not in customers(home, day(2))

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from genome.errors import GenomeError, UsageError
-from genome.identity.tokens import Token, Tokeniser
+from genome.identity.tokens import Token, Tokeniser, rotate
 from genome.identity.vault import Vault
 from genome.settings import Settings
 
@@ -83,3 +83,21 @@ def test_many_writers_at_once_lose_nothing(settings: Settings) -> None:
     assert new == vaults[0].count() == 240
     for vault in vaults:
         vault.close()
+
+
+def test_a_whole_kind_is_revealed_with_the_tokens_of_every_key(settings: Settings) -> None:
+    vault = Vault(settings)
+    old = Tokeniser(settings)
+    name, email = old.token("name", "Ada"), old.token("email", "ada@example.com")
+    vault.put([name, email, old.token("phone", "+15551234567")])
+    rotate(settings)
+    vault.retoken()
+    new = Tokeniser(settings).token("name", "Ada")
+    assert new.text != name.text
+    tokens, values = vault.reveal_all(("name", "email"), reader="identity")
+    assert dict(zip(tokens, values, strict=True))[new.text] == "ada"
+    assert set(zip(tokens, values, strict=True)) >= {(name.text, "ada"), (email.text, "ada@example.com")}
+    assert all("5551234567" not in value for value in values)
+    with pytest.raises(UsageError, match="may not read"):
+        vault.reveal_all(("name",), reader="curious")  # type: ignore[arg-type]
+    vault.close()
