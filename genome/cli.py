@@ -31,6 +31,8 @@ VERBS: dict[str, str] = {
     "show": "genome.customers.commands:show",
     "diff": "genome.customers.commands:diff",
     "why": "genome.customers.commands:why",
+    "population": "genome.customers.segment_commands:population",
+    "segments": "genome.customers.segment_commands:segments",
     "identity": "genome.identity.commands:identity",
     "decide": "genome.decisions.commands:decide",
     "explain": "genome.decisions.commands:explain",

@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from genome.api.auth import ROUTE_SCOPES, KeyRing, ensure_keys
 from genome.api.guard import Guard, Problem, our_fault, problem
 from genome.api.metrics import Metrics
-from genome.api.routes import customers, decisions, features, health, products
+from genome.api.routes import customers, decisions, features, health, population, products
 from genome.collector.app import Collector
 from genome.errors import GenomeError, UnavailableError, UsageError
 from genome.settings import Settings
@@ -23,7 +23,14 @@ from genome.settings import Settings
 if TYPE_CHECKING:
     from genome.api.service import GenomeService
 
-_ROUTERS = (health.router, decisions.router, features.router, customers.router, products.router)
+_ROUTERS = (
+    health.router,
+    decisions.router,
+    features.router,
+    customers.router,
+    products.router,
+    population.router,
+)
 
 _ERRORS: dict[int | str, str] = {
     400: "the body is no JSON",

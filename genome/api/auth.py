@@ -44,10 +44,12 @@ ROUTE_SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("GET", "/v1/features/{service}"): "decide",
     ("POST", "/v1/features/{service}"): "decide",
     ("GET", "/v1/products/{product_id}/relations"): "decide",
+    ("GET", "/v1/population"): "agent",
     ("GET", "/v1/customers"): "agent",
     ("GET", "/v1/customers/{customer_id}"): "agent",
     ("GET", "/v1/customers/{customer_id}/genome"): "agent",
     ("GET", "/v1/customers/{customer_id}/why"): "agent",
+    ("GET", "/v1/customers/{customer_id}/segments"): "agent",
     ("GET", "/v1/customers/{customer_id}/decisions"): "agent",
     ("POST", "/v1/customers/{customer_id}/merge"): "agent",
     ("POST", "/v1/customers/{customer_id}/unmerge"): "agent",
@@ -62,7 +64,9 @@ clients send them: as the user name of Basic, in the body, in the query. A provi
 MADE_SCOPES: Final[tuple[Scope, ...]] = ("decide", "agent", "privacy", "admin")
 """Scopes for which a first key is made."""
 
-BROWSER_ROUTES: Final = frozenset({("GET", "/v1/customers"), ("GET", "/v1/customers/{customer_id}")})
+BROWSER_ROUTES: Final = frozenset(
+    {("GET", "/v1/population"), ("GET", "/v1/customers"), ("GET", "/v1/customers/{customer_id}")}
+)
 """Pages for people: a browser sends the key as the password of HTTP Basic. Only reads are here, because a
 browser repeats Basic credentials on requests that other sites make it send."""
 

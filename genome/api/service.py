@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from genome import clock
 from genome.api.log import DecisionLog, Once, StoreUnavailableError, quick_client, unavailable
 from genome.api.published import Catalogue, Published
-from genome.customers import history, view
+from genome.customers import history, segments, view
+from genome.customers.population import Distribution, distribution
 from genome.decisions import placements
 from genome.decisions.arbitration import choose
 from genome.decisions.context import Link, in_context
@@ -39,6 +40,8 @@ from genome.features.definitions import LoadedView
 from genome.features.online import OnlineRow, OnlineRows
 from genome.match import GeneVectors, contributions
 from genome.products import relations
+from genome.rules.rules import SegmentRule, own_file
+from genome.rules.rules import segments as segment_rules
 from genome.settings import Settings
 
 SERVING_SERVICE = "customer_genome_v1"
@@ -286,6 +289,35 @@ class GenomeService:
             by_locus=by_locus,
             live=row.live,
         )
+
+    def segments(self, customer_id: str) -> tuple[str, tuple[SegmentRule, ...]]:
+        """The customer's id, and the segments that describe them now; genes include what is live.
+
+        Raises:
+            NotFoundError: the online store knows nobody of this id.
+        """
+        row = self._read("customer", [customer_id]).rows[0]
+        if not row.is_known:
+            raise NotFoundError(
+                "Nobody of this id is known online.",
+                "Look for the customer with GET /v1/customers?identifier=…, or run `genome serve-features`.",
+            )
+        catalogue = self._published.catalogue()
+        rules = segment_rules(own_file(self._settings, "segments"))
+        genes = dict(zip(catalogue.gene_ids, catalogue.index.hashes.tolist(), strict=True))
+        found = segments.segments_of(rules, row.values, genes, clock.now(self._settings))
+        return row.customer_id, tuple(rule for rule in rules if rule.id in found)
+
+    def population(self, gene_id: str) -> Distribution:
+        """How a gene is distributed over customers.
+
+        Raises:
+            NotFoundError: there is no such gene.
+        """
+        try:
+            return distribution(self._settings, self._published.catalogue(), gene_id)
+        except UsageError as error:
+            raise NotFoundError(error.what, error.remedy) from error
 
     def past_genome(
         self, customer_id: str, *, as_of: datetime | None, known_at: datetime | None, by_locus: int = 8

@@ -11,6 +11,7 @@ from importlib import resources
 
 from genome.customers.helix import helix, lines
 from genome.customers.history import Course
+from genome.customers.population import Distribution, picture
 from genome.customers.view import GeneView, GenomeView, LocusView, ago
 from genome.decisions.records import ChosenOffer, Decision
 
@@ -109,6 +110,27 @@ yours to choose.</p></section>
 <li><a href="/openapi.json">/openapi.json</a> every route</li>
 <li><a href="/readyz">/readyz</a> whether it can serve, and what is stale</li>
 <li><a href="/metrics">/metrics</a> figures for Prometheus</li></ul></section>""",
+    )
+
+
+def population_page(found: Distribution) -> str:
+    """How one gene is distributed over customers, as a picture with its numbers."""
+    share = "–" if found.mean_share is None else f"{found.mean_share:.1%}"
+    said = [
+        f"{found.showing:,} of {found.customers:,} customers show it ({found.showing / max(1, found.customers):.0%}).",
+        f"Its mean share is {share}, over the {found.knowing:,} of whom anything of its kind is known.",
+    ]
+    if found.quantiles:
+        told = ", ".join(f"{float(q):.0%} have at most {share:.1%}" for q, share in found.quantiles.items())
+        said.append(f"Of those who show it: {told}.")
+    return _document(
+        f"{found.label} · Customer Genome",
+        f"""
+<header class="who"><div><p class="eyebrow">Population, {_text(f"{found.as_of:%Y-%m-%d}")}</p>
+<h1>{_text(found.label)}</h1><p>{_text(found.gene_id)}</p></div></header>
+<section class="card"><h2>Customers by their share of it</h2><div class="distribution">{picture(found)}</div>
+<p class="key"><span class="people">■</span> customers <span class="weight">■</span> their part of all confidence</p>
+{_sentences(said)}</section>""",
     )
 
 

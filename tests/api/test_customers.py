@@ -213,3 +213,12 @@ def test_a_service_agent_can_say_that_two_customers_are_one(api: Served, api_set
         assert client.post("/v1/customers/nobody:1/merge", json=said).status_code == 422
     with api.client("decide") as client:
         assert client.post("/v1/customers/household:1/merge", json=said).status_code == 403
+
+
+def test_the_segments_that_describe_a_customer_now(api: Served) -> None:
+    with api.client("agent") as client:
+        found = client.get("/v1/customers/household:1/segments").json()
+        assert client.get("/v1/customers/household:nobody/segments").status_code == 404
+    # 52 orders, a week apart; two coupons redeemed and 15 % saved; 40 % own brands are not half.
+    assert [each["id"] for each in found["segments"]] == ["regular", "coupon_friend"]
+    assert all(each["about"] for each in found["segments"])

@@ -47,6 +47,7 @@ BODIES = {
 QUERIES = {
     ("GET", "/v1/features/{service}"): {"customer_id": "household:1"},
     ("GET", "/v1/customers"): {"identifier": "household:1"},
+    ("GET", "/v1/population"): {"gene_id": "category:YOGURT"},
 }
 
 

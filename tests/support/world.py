@@ -219,6 +219,13 @@ def publish_world(settings: Settings) -> None:
     believed = [{"source_key": key, "customer_id": name, "known_to": None} | since for key, name in keys]
     former = {"source_key": "loyalty:9", "customer_id": "household:2", "known_to": NOW} | since
     write("identity", "fct_customer_keys", [former, *believed])
+    people = [
+        {"customer_id": name, "valid_at": NOW, "known_at": NOW} for name in ("household:1", "household:2")
+    ]
+    lists = {name: list(values) for name, values in GENOME.items()}
+    write("features", "feat_customer_genome", [each | lists for each in people])
+    known = {name: value for name, value in TRAITS.items() if value is not None}
+    write("features", "feat_customer_traits", [each | known for each in people])
     write(
         "features",
         "dim_offers",

@@ -38,6 +38,20 @@ class Found(BaseModel):
     customer_ids: Sequence[str]
 
 
+class Segment(BaseModel):
+    """One segment."""
+
+    id: str
+    about: str
+
+
+class Segments(BaseModel):
+    """The segments that describe a customer."""
+
+    customer_id: str
+    segments: Sequence[Segment]
+
+
 class Decisions(BaseModel):
     """A customer's decisions."""
 
@@ -133,6 +147,13 @@ def why(
 ) -> Why:
     """What is left of each piece of evidence; the pieces add up to the affinity."""
     return service.why(customer_id, gene_id, as_of=as_of, known_at=known_at)
+
+
+@router.get("/v1/customers/{customer_id}/segments", summary="The segments that describe a customer now")
+def segments(customer_id: CustomerId, service: Service) -> Segments:
+    """By the rules in force, over traits and genes; the genes include what has just happened."""
+    known, found = service.segments(customer_id)
+    return Segments(customer_id=known, segments=[Segment(id=each.id, about=each.about) for each in found])
 
 
 @router.get("/v1/customers/{customer_id}/decisions", summary="The newest decisions about a customer")
