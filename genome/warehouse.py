@@ -6,6 +6,10 @@
 dbt runs in a subprocess because dbt-duckdb keeps the file locked for as long as its process lives. What may
 be read is written down before it starts (`dbt/lake_files.json`, `dbt/clock.json`), so one build sees the same
 batches and the same present from its first dbt model to its last.
+
+A build begins anew, or it continues the one before: then it reads the batches that have landed since and makes anew
+only whom they touch (docs/incremental.md). What it can be continued from is written down when it has ended
+(`dbt/kept.json`), so that a build that was killed is followed by one that begins anew.
 """
 
 import hashlib
@@ -17,15 +21,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from genome import clock
 from genome.errors import GenomeError
 from genome.identity import resolve as resolution
 from genome.lake import files, publish
-from genome.lake.layout import CATALOG, INTERACTIONS
+from genome.lake.layout import CATALOG, INTERACTIONS, STREAM_BATCH
 from genome.lake.manifest import Manifest
 from genome.settings import PROJECT_ROOT, Settings
 
@@ -47,9 +53,20 @@ LAYERS = (
 """The folders of dbt_project/models, by their tags. `scores` is built by itself, after scoring."""
 
 _SCORES = "scores"
+_MAKES = frozenset({"build", "run", "seed"})
+_PREMISES = "nothing_forbids_continuing"
+_OF_THE_WHOLE = (
+    "config.materialized:incremental,resource_type:test config.materialized:view,resource_type:test"
+)
+"""Data tests that read what is kept: rows that stay passed them when they were made."""
+
 _FAILED = frozenset({"error", "fail", "runtime error"})
 _RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"})
 """dbt's events that say how a node ended, one for each kind of node."""
+
+
+class _CannotContinueError(GenomeError):
+    """What has landed changes what is kept in a way that only a build of everything can follow."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,10 @@ class Hop:
 
 @dataclass(frozen=True)
 class DbtReport:
-    """What a dbt run did, node by node; `skipped` when there was nothing new to build."""
+    """What a dbt run did, node by node; `skipped` when there was nothing new to build.
+
+    `anew` says why a build began anew; empty where it continued the one before.
+    """
 
     command: str
     nodes: tuple[Node, ...] = ()
@@ -96,6 +116,7 @@ class DbtReport:
     skipped: bool = False
     fingerprint: str = ""
     ledger: tuple[Hop, ...] = ()
+    anew: str = ""
 
     def of(self, kind: str) -> tuple[Node, ...]:
         """The nodes of one kind: `model`, `seed`, `test`, `unit_test`."""
@@ -115,6 +136,7 @@ class DbtReport:
             "unit_tests": len(self.of("unit_test")),
             "ledger": [asdict(hop) for hop in self.ledger],
             "fingerprint": self.fingerprint,
+            "anew": self.anew or None,
         }
 
 
@@ -212,16 +234,78 @@ class Inputs:
         accepted: channel → rows of interactions in these batches.
         stream: partition of the event stream → the last stream id in these batches: the build's watermark.
         as_of: what time the build takes it to be.
+        kept: what a later build may continue from, once this one has ended.
+        anew: why it begins anew; empty where it continues the build before.
     """
 
     fingerprint: str
     accepted: Mapping[str, int]
     stream: Mapping[int, str]
     as_of: str
+    kept: "Kept"
+    anew: str = ""
 
 
-def write_inputs(settings: Settings) -> Inputs:
-    """Write down which committed files the next build reads, and what time it takes it to be."""
+@dataclass(frozen=True)
+class Kept:
+    """What the tables that are kept from one build to the next were made from.
+
+    Attributes:
+        batches: every name that a row of the lake may have as `_batch_id`, and that has been read.
+        retired: rows that had left the lake.
+        catalog: fingerprint of the feeds.
+        project: fingerprint of the dbt project.
+        business_timezone: by which days begin.
+        as_of: the cut-off.
+        build_number: how many builds have continued since the tables were begun anew.
+        made_at: by the system's clock.
+    """
+
+    batches: tuple[str, ...]
+    retired: tuple[str, ...]
+    catalog: str
+    project: str
+    business_timezone: str
+    as_of: str
+    build_number: int
+    made_at: str
+
+    def objection(self, now: "Kept") -> str:
+        """Why a build of `now` cannot continue this one; empty where it can."""
+        if self.business_timezone != now.business_timezone:
+            return "the business time zone has changed"
+        zone = ZoneInfo(now.business_timezone)
+        before, after = (datetime.fromisoformat(each.as_of) for each in (self, now))
+        told = {
+            "the dbt project has changed": self.project != now.project,
+            "the catalogue has changed": self.catalog != now.catalog,
+            "rows have left the lake": self.retired != now.retired,
+            "the clock was set back": after < before,
+            # Everybody is compared with another population then; and it is as good a day as any to begin anew.
+            "a month has begun": f"{before.astimezone(zone):%Y-%m}" != f"{after.astimezone(zone):%Y-%m}",
+            "batches have gone": any(
+                not each.startswith(STREAM_BATCH) for each in set(self.batches) - set(now.batches)
+            ),
+            "the build before is too long ago": datetime.fromisoformat(now.made_at)
+            - datetime.fromisoformat(self.made_at)
+            > _NAMES_STAY,
+        }
+        return next((reason for reason, holds in told.items() if holds), "")
+
+
+_NAMES_STAY: Final = timedelta(days=6)
+"""Batches that were folded into one keep the names of their rows for a day longer (genome/lake/maintain.py)."""
+_BEGINNING: Final = "1970-01-01T00:00:00+00:00"
+
+
+def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "") -> Inputs:
+    """Write down which committed files the next build reads, and what time it takes it to be.
+
+    Args:
+        settings: where the lake is.
+        before: what the build before was made from, where it is to be continued if possible.
+        anew: why there is nothing to continue.
+    """
     interactions, catalog = Manifest.read(settings, INTERACTIONS), Manifest.read(settings, CATALOG)
     rows: list[dict[str, str | None]] = [
         {"dataset": INTERACTIONS, "channel": channel, "path": str(path)}
@@ -241,9 +325,56 @@ def write_inputs(settings: Settings) -> Inputs:
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
     files.write_json(_folder(settings) / "lake_files.json", rows)
     as_of = clock.now(settings).isoformat()
-    files.write_json(_folder(settings) / "clock.json", [{"as_of": as_of}])
-    print_of = _fingerprint(settings, interactions, catalog)
-    return Inputs(print_of, interactions.rows_by_channel(), interactions.positions(), as_of)
+    kept = Kept(
+        batches=_batch_names(interactions),
+        retired=tuple(sorted(each.compaction_id for each in interactions.compactions if not each.files)),
+        catalog=catalog.fingerprint(),
+        project=project_fingerprint(),
+        business_timezone=settings.business_timezone,
+        as_of=as_of,
+        build_number=before.build_number + 1 if before else 0,
+        made_at=datetime.now(UTC).isoformat(),
+    )
+    if before is not None:
+        anew = before.objection(kept)
+        if anew:
+            before, kept = None, replace(kept, build_number=0)
+    since = before.as_of if before else _BEGINNING
+    files.write_json(
+        _folder(settings) / "clock.json",
+        [{"as_of": as_of, "since": since, "build_number": kept.build_number}],
+    )
+    seen = set(before.batches) if before else set()
+    files.write_json(
+        _folder(settings) / "new_batches.json",
+        [{"batch_id": name} for name in kept.batches if name not in seen],
+    )
+    return Inputs(
+        fingerprint=_fingerprint(settings, interactions, catalog),
+        accepted=interactions.rows_by_channel(),
+        stream=interactions.positions(),
+        as_of=as_of,
+        kept=kept,
+        anew=anew,
+    )
+
+
+def _batch_names(interactions: Manifest) -> tuple[str, ...]:
+    """What rows of these batches may call theirs; batches that were folded into one keep their rows' own names."""
+    names = {entry.batch_id for entry in interactions.entries}
+    for batch in interactions.stream:
+        names |= {batch.batch_id, *batch.supersedes}
+    return tuple(sorted(names))
+
+
+def _read_kept(settings: Settings) -> Kept | None:
+    path = _kept(settings)
+    if not (path.is_file() and settings.warehouse.is_file()):
+        return None
+    document = files.read_json(path)
+    if set(document) != {each.name for each in fields(Kept)}:
+        return None  # written by another version: its build is not continued
+    return Kept(**{**document, "batches": tuple(document["batches"]), "retired": tuple(document["retired"])})
 
 
 # dbt ---------------------------------------------------------------------------------------------------
@@ -255,6 +386,7 @@ def dbt(
     *,
     select: str | None = None,
     exclude: str | None = None,
+    continues: bool = False,
     on_node: Callable[[Node, int], None] | None = None,
 ) -> DbtReport:
     """Run dbt in a process of its own and say what became of each node.
@@ -264,6 +396,7 @@ def dbt(
         command: `build`, `run`, `test`, `parse` …
         select: dbt's node selection.
         exclude: what to leave out of it.
+        continues: keep what the build before has made, but for what this one touches; else all is made anew.
         on_node: called with each finished node and the number of nodes, while dbt runs.
 
     Raises:
@@ -277,6 +410,11 @@ def dbt(
     call += ["--target-path", str(target), "--log-path", str(settings.logs / "dbt")]
     call += ["--select", *select.split()] if select else []
     call += ["--exclude", *exclude.split()] if exclude else []
+    if command in _MAKES and not continues:
+        call += ["--full-refresh"]
+    if continues:
+        # Unit tests are about the project, which has not changed since they passed.
+        call += ["--exclude-resource-type", "unit_test"]
     results = target / "run_results.json"
     results.unlink(missing_ok=True)
     started = time.monotonic()
@@ -285,7 +423,7 @@ def dbt(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=_environment(settings),
+        env=_environment(settings) | {"GENOME_CONTINUES": "1" if continues else "0"},
         cwd=settings.home,
     )
     try:
@@ -298,6 +436,10 @@ def dbt(
             process.stdout.close()
     nodes = _nodes(results)
     if status != 0:
+        if any(node.failed and node.name.startswith(_PREMISES) for node in nodes):
+            raise _CannotContinueError(
+                "The build cannot continue the one before.", "It begins anew by itself."
+            )
         raise _failure(settings, command, nodes, errors)
     # A parse leaves the manifest; which files it came from is remembered beside it.
     (target / "project.sha256").write_text(project_fingerprint())
@@ -350,7 +492,8 @@ def build(
     Args:
         settings: where the state is.
         force: build also when nothing has changed since the current publication.
-        full: begin with an empty warehouse (it is always rebuildable from the lake); implies `force`.
+        full: begin with an empty warehouse (it is always rebuildable from the lake); implies `force`. Else a build
+            continues the one before where it can: what has landed since, and whom it touches.
         on_node: called with each finished node, while dbt runs.
     """
     print_of = fingerprint(settings)
@@ -362,13 +505,22 @@ def build(
         if full:
             settings.warehouse.unlink(missing_ok=True)
             settings.warehouse.with_name(f"{settings.warehouse.name}.wal").unlink(missing_ok=True)
-        inputs = write_inputs(settings)
-        report = dbt(settings, "build", exclude=f"tag:{_SCORES}", on_node=on_node)
+        before = None if full else _read_kept(settings)
+        _kept(settings).unlink(missing_ok=True)  # what a killed build leaves is continued by none
+        inputs = write_inputs(settings, before, "asked for" if full else "there is nothing to continue")
+        try:
+            report = _run(settings, inputs, on_node)
+        except _CannotContinueError:
+            inputs = write_inputs(settings, anew="what has landed changes what was closed")
+            report = _run(settings, inputs, on_node)
         with _reading(settings) as connection:
             nodes = _with_rows(connection, report.nodes)
             hops = _ledger(inputs.accepted, connection)
         _reconcile(hops)
-        built = DbtReport("build", nodes, report.seconds, fingerprint=inputs.fingerprint, ledger=hops)
+        built = DbtReport(
+            "build", nodes, report.seconds, fingerprint=inputs.fingerprint, ledger=hops, anew=inputs.anew
+        )
+        files.write_json(_kept(settings), asdict(inputs.kept))
         files.write_json(
             _built(settings),
             {
@@ -383,15 +535,22 @@ def build(
     return built
 
 
+def _run(settings: Settings, inputs: Inputs, on_node: Callable[[Node, int], None] | None) -> DbtReport:
+    continues = not inputs.anew
+    exclude = f"tag:{_SCORES}" + (f" {_OF_THE_WHOLE}" if continues else "")
+    return dbt(settings, "build", exclude=exclude, continues=continues, on_node=on_node)
+
+
 def build_layer(
     settings: Settings, layer: str, *, on_node: Callable[[Node, int], None] | None = None
 ) -> DbtReport:
-    """Build one layer of the dbt project by itself, from what the layers before it left."""
+    """Build one layer of the dbt project, and the layers before it, anew; the next build begins anew as well."""
     if layer not in LAYERS:
         raise GenomeError(f"There is no layer '{layer}'.", f"Name one of {', '.join(LAYERS)}.")
     with _exclusive(settings):
+        _kept(settings).unlink(missing_ok=True)
         write_inputs(settings)
-        report = dbt(settings, "build", select=f"tag:{layer}", on_node=on_node)
+        report = dbt(settings, "build", select=f"+tag:{layer}", on_node=on_node)
         with _reading(settings) as connection:
             return DbtReport(report.command, _with_rows(connection, report.nodes), report.seconds)
 
@@ -460,6 +619,10 @@ _ROWS_IN_GROUP: Mapping[str, int] = {"feat_customer_genome": 2_048, "feat_offer_
 
 def _folder(settings: Settings) -> Path:
     return settings.home / "dbt"
+
+
+def _kept(settings: Settings) -> Path:
+    return _folder(settings) / "kept.json"
 
 
 def _built(settings: Settings) -> Path:

@@ -87,7 +87,7 @@ def test_published_tables_are_sorted_and_complete(world: Settings) -> None:
 
 def test_an_empty_lake_gives_empty_tables_of_the_right_shape(settings: Settings) -> None:
     report = warehouse.build(settings)
-    assert {node.name: node.rows for node in report.of("model")}["feat_customer_genome"] == 0
+    assert {node.name: node.rows for node in report.of("model")}["int_customer_genomes"] == 0
     assert report.ledger == ()
     staged = warehouse.stage(settings)
     assert staged.rows["feat_customer_traits"] == 0

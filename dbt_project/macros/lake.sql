@@ -25,7 +25,8 @@
         {%- do quoted.append("'" ~ (path | replace("'", "''")) ~ "'") -%}
     {%- endfor -%}
     {%- set read -%}
-        select * from read_parquet([{{ quoted | join(', ') }}], hive_partitioning = false, union_by_name = true)
+        select * from read_parquet([{{ quoted | join(', ') }}], hive_partitioning = false
+            {%- if dataset != 'interactions' %}, union_by_name = true{% endif %})
     {%- endset -%}
     {#- A feed's contract grows: a column that no file has yet is null. -#}
     {%- if channel is none -%}
@@ -46,7 +47,8 @@
     {{- return('(select ' ~ columns | join(', ') ~ ' where false)') -}}
 {% endmacro %}
 
-{#- The one row that says what time the build takes it to be: `as_of`. -#}
+{#- The one row that says what time the build takes it to be (`as_of`), what time the build took before that it
+    continues (`since`), and which build it is. -#}
 {% macro build_clock() %}
     {{- return(adapter.dispatch('build_clock', 'customer_genome')()) -}}
 {% endmacro %}
@@ -54,6 +56,6 @@
 {% macro duckdb__build_clock() %}
     {%- set path = env_var('GENOME_HOME') ~ '/dbt/clock.json' -%}
     {{- return(
-        "read_json('" ~ path | replace("'", "''") ~ "', columns = {as_of: 'timestamptz'})"
+        "read_json('" ~ path | replace("'", "''") ~ "', columns = {as_of: 'timestamptz', since: 'timestamptz', build_number: 'integer'})"
     ) -}}
 {% endmacro %}

@@ -1,3 +1,9 @@
+{%- do ref('int_customers_touched') -%}
+{{ config(
+    materialized="incremental", incremental_strategy="append", on_schema_change="fail",
+    pre_hook="{{ forget_touched('customer_id') }}"
+) }}
+
 {#- What simple rankers would say of each pair, from what was known before the label time. A day on which anything
     that the offer covers was bought counts once, however many lines it has. -#}
 with covered as (
@@ -15,7 +21,7 @@ lines as (
         interactions.product_id,
         {{ local_date('interactions.evidence_at') }} as evidence_date,
         {{ local_date('interactions.available_at') }} as available_date
-    from {{ ref('fct_interactions') }} as interactions
+    from {{ ref('int_interactions_read') }} as interactions
     inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
     where
         interactions.interaction_type = 'Order Completed'
@@ -66,29 +72,6 @@ own as (
         sum(pow(2.0, -{{ days_between(local_midnight('evidence_date'), 'label_at') }} / 90)) as own_days_h90_sum
     from own_days
     group by customer_id, offer_id
-),
-
-offer_labels as (
-    select distinct
-        pairs.offer_id,
-        pairs.label_at,
-        {{ local_date('pairs.label_at') }} as label_date
-    from {{ ref('int_offer_pairs') }} as pairs
-),
-
-popularity as (
-    select
-        offer_labels.offer_id,
-        offer_labels.label_at,
-        count(distinct days.customer_id) as customers_d90_count
-    from offer_labels
-    inner join covered on offer_labels.offer_id = covered.offer_id
-    inner join days
-        on
-            covered.product_id = days.product_id
-            and days.available_date < offer_labels.label_date
-            and days.evidence_date >= {{ add_days('offer_labels.label_date', -90) }}
-    group by offer_labels.offer_id, offer_labels.label_at
 )
 
 select
@@ -104,7 +87,7 @@ left join own
     on
         pairs.customer_id = own.customer_id
         and pairs.offer_id = own.offer_id
-left join popularity
+left join {{ ref('int_offer_popularity') }} as popularity
     on
         pairs.offer_id = popularity.offer_id
         and pairs.label_at = popularity.label_at

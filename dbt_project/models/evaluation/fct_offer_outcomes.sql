@@ -1,8 +1,14 @@
+{%- do ref('int_customers_touched') -%}
+{{ config(
+    materialized="incremental", incremental_strategy="append", on_schema_change="fail",
+    pre_hook="{{ forget_touched('customer_id') }}"
+) }}
+
 with redeemed as (
     select distinct
         customers.customer_id,
         interactions.offer_id
-    from {{ ref('fct_interactions') }} as interactions
+    from {{ ref('int_interactions_read') }} as interactions
     inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
     where
         interactions.interaction_type = 'Coupon Applied'
@@ -25,7 +31,7 @@ purchases as (
         interactions.product_id
     from windows
     inner join {{ ref('dim_customers') }} as customers on windows.customer_id = customers.customer_id
-    inner join {{ ref('fct_interactions') }} as interactions
+    inner join {{ ref('int_interactions_read') }} as interactions
         on
             customers.source_key = interactions.source_key
             and interactions.occurred_at >= windows.starts_at

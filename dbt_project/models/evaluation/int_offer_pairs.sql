@@ -1,3 +1,4 @@
+{%- do ref('int_customers_touched') -%}
 {#- Who could have used which offer: everybody a campaign reached × its offers, once the campaign has ended. -#}
 select
     sends.customer_id,
@@ -9,4 +10,8 @@ select
 from {{ ref('fct_campaign_sends') }} as sends
 inner join {{ ref('dim_offers') }} as offers on sends.campaign_id = offers.campaign_id
 cross join {{ ref('stg_build__clock') }} as build
-where offers.ends_at <= build.as_of
+where
+    offers.ends_at <= build.as_of
+    {%- if continues() %}
+    and sends.customer_id in (select customer_id from {{ ref('int_customers_touched') }})
+    {%- endif %}

@@ -1,63 +1,44 @@
-with clock as (
-    select {{ days_between(instant(var('decay_anchor')), 'spine.valid_at') }} as anchor_days, spine.*
-    from {{ ref('int_spine_numbered') }} as spine
+{{ config(materialized="view") }}
+
+{#- Who has been touched by nothing since an earlier build has the row of that build: it fades up to the cut-off. -#}
+with loci as (
+    select {{ sorted_rows(['locus_number', 'half_life_now_days', 'half_life_character_days']) }} as locus_rows
+    from {{ ref('loci') }}
 ),
 
-scales as (
+half_lives as (
     select
-        clock.spine_number,
-        loci.locus_number,
-        pow(2.0, -clock.anchor_days / loci.half_life_now_days) as scale_now,
-        pow(2.0, -clock.anchor_days / loci.half_life_character_days) as scale_character,
-        nullif(totals.total_now, 0) as total_now,
-        nullif(totals.total_character, 0) as total_character
-    from clock
-    inner join {{ ref('int_locus_totals') }} as totals on clock.spine_number = totals.spine_number
-    inner join {{ ref('loci') }} as loci on totals.locus_number = loci.locus_number
+        {{ list_field('locus_rows', 'half_life_now_days', 'double') }} as days_now,
+        {{ list_field('locus_rows', 'half_life_character_days', 'double') }} as days_character
+    from loci
 ),
 
-genes as (
+rows_then as (
     select
-        spine.spine_number,
-        states.gene_hash,
-        cast((states.for_now - states.against_now) * scales.scale_now as float) as affinity_now,
-        cast((states.for_character - states.against_character) * scales.scale_character as float)
-            as affinity_character,
-        cast(greatest(states.for_now - states.against_now, 0) / scales.total_now as float) as share_now,
-        cast(greatest(states.for_character - states.against_character, 0) / scales.total_character as float)
-            as share_character,
-        {{ epoch_day('states.last_at') }} as last_at_day
-    from {{ ref('int_spine_numbered') }} as spine
-    inner join {{ ref('int_gene_states') }} as states
-        on
-            spine.customer_number = states.customer_number
-            and spine.spine_ordinal >= states.from_ordinal
-            and (states.to_ordinal is null or spine.spine_ordinal < states.to_ordinal)
-    inner join scales
-        on
-            spine.spine_number = scales.spine_number
-            and states.locus_number = scales.locus_number
-),
-
-vectors as (
-    select
-        spine_number,
-        {{ sorted_rows([
-            'gene_hash', 'affinity_now', 'affinity_character', 'share_now', 'share_character', 'last_at_day'
-        ]) }} as gene_rows
-    from genes
-    group by spine_number
+        genomes.*,
+        half_lives.days_now,
+        half_lives.days_character,
+        case when genomes.is_cutoff then clock.as_of else genomes.valid_at end as read_at,
+        {{ days_between('genomes.valid_at', 'clock.as_of') }} as days_since
+    from {{ ref('int_customer_genomes') }} as genomes
+    cross join {{ ref('stg_build__clock') }} as clock
+    cross join half_lives
 )
 
 select
-    spine.customer_id,
-    spine.valid_at,
-    spine.valid_at as known_at,
-    {{ list_field('vectors.gene_rows', 'gene_hash', 'bigint') }} as gene_hashes,
-    {{ list_field('vectors.gene_rows', 'affinity_now', 'float') }} as affinities_now,
-    {{ list_field('vectors.gene_rows', 'affinity_character', 'float') }} as affinities_character,
-    {{ list_field('vectors.gene_rows', 'share_now', 'float') }} as shares_now,
-    {{ list_field('vectors.gene_rows', 'share_character', 'float') }} as shares_character,
-    {{ list_field('vectors.gene_rows', 'last_at_day', 'integer') }} as last_at_days
-from {{ ref('int_spine_numbered') }} as spine
-left join vectors on spine.spine_number = vectors.spine_number
+    customer_id,
+    read_at as valid_at,
+    read_at as known_at,
+    gene_hashes,
+    case
+        when read_at = valid_at then affinities_now
+        else {{ faded('affinities_now', 'locus_numbers', 'days_now', 'days_since') }}
+    end as affinities_now,
+    case
+        when read_at = valid_at then affinities_character
+        else {{ faded('affinities_character', 'locus_numbers', 'days_character', 'days_since') }}
+    end as affinities_character,
+    shares_now,
+    shares_character,
+    last_at_days
+from rows_then

@@ -3,9 +3,9 @@
 select
     gene_hash,
     max(locus_number) as locus_number,
-    cast(date_trunc('month', available_date) as date) as month_date,
+    month_date,
     sum(for_character) as for_character,
     sum(against_character) as against_character,
     sum(squares_character) as squares_character
-from {{ ref('int_gene_days') }}
-group by gene_hash, date_trunc('month', available_date)
+from {{ ref('int_gene_month_sums') }}
+group by gene_hash, month_date

@@ -1,3 +1,10 @@
+{%- do ref('dim_customers') -%}
+{%- do ref('int_customers_touched') -%}
+{{ config(
+    materialized="incremental", incremental_strategy="append", on_schema_change="fail",
+    pre_hook=["{{ forget_touched('source_key') }}", "{{ forget_old_lines() }}"]
+) }}
+
 {#- What a refund can still meet: the live path looks up here what it cannot have seen itself. -#}
 with kinds as (
     select reverses as interaction_type
@@ -18,7 +25,7 @@ select
     interactions.line_number,
     interactions.quantity,
     interactions.evidence_at
-from {{ ref('fct_interactions') }} as interactions
+from {{ ref('int_interactions_read') }} as interactions
 inner join kinds on interactions.interaction_type = kinds.interaction_type
 cross join {{ ref('stg_build__clock') }} as clock
 where

@@ -16,7 +16,7 @@ interactions as (
         interactions.quantity,
         interactions.evidence_at,
         interactions.available_at
-    from {{ ref('fct_interactions') }} as interactions
+    from {{ ref('int_interactions_read') }} as interactions
     inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
     cross join clock
     where

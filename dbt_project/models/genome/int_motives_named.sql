@@ -14,7 +14,7 @@ spoken as (
     select
         interactions.*,
         ' ' || interactions.motives || ' ' as words
-    from {{ ref('fct_interactions') }} as interactions
+    from {{ ref('int_interactions_read') }} as interactions
     cross join clock
     where
         interactions.motives is not null

@@ -1,3 +1,4 @@
+{%- do ref('int_customers_touched') -%}
 {#- Where the genome is wanted: every customer at the cut-off, and each customer at the label times of training. -#}
 with clock as (
     select as_of from {{ ref('stg_build__clock') }}
@@ -8,6 +9,9 @@ customers as (
         customer_id,
         customer_number
     from {{ ref('dim_customers') }}
+    {% if continues() -%}
+    where customer_id in (select customer_id from {{ ref('int_customers_touched') }})
+    {%- endif %}
 ),
 
 moments as (

@@ -1,3 +1,6 @@
+{#- Kept: what lands is appended, once. Whoever brings an id again changes nothing. -#}
+{{ config(materialized="incremental", incremental_strategy="append", on_schema_change="fail") }}
+
 select
     interaction_id,
     source_id,
@@ -25,5 +28,17 @@ select
     currency,
     motives,
     _known_assumed,
-    _batch_id
-from {{ ref('int_interactions_unioned') }}
+    _batch_id,
+    interaction_hash,
+    cast({{ build_said('build_number') }} as integer) as _build_number
+from {{ ref('int_interactions_unioned') }} as landed
+{% if is_incremental() %}
+where
+    not exists (
+        select 1
+        from {{ this }} as kept
+        where
+            landed.interaction_hash = kept.interaction_hash
+            and landed.interaction_id = kept.interaction_id
+    )
+{% endif %}

@@ -11,7 +11,7 @@
     'campaign_id': 'string', 'coupon_upc': 'string', 'order_id': 'string', 'motives': 'string'
 } -%}
 
-with unioned as (
+with landed as (
     {% for staging, brings in channels.items() -%}
     select
         {% for column in common -%}
@@ -22,23 +22,31 @@ with unioned as (
         {%- if not loop.last %},{% endif %}
         {% endfor -%}
     from {{ ref(staging) }}
+    where {{ landed_since() }}
     {% if not loop.last %}union all
     {% endif -%}
     {% endfor %}
 ),
 
+unioned as (
+    select
+        *,
+        {{ row_hash('interaction_id') }} as interaction_hash
+    from landed
+),
+
 -- A redelivery brings the same id again. Only those few rows are sorted: the others pass by.
 redelivered as (
-    select interaction_id
+    select interaction_hash
     from unioned
-    group by interaction_id
+    group by interaction_hash
     having count(*) > 1
 ),
 
 first_deliveries as (
     select unioned.*
     from unioned
-    inner join redelivered on unioned.interaction_id = redelivered.interaction_id
+    inner join redelivered on unioned.interaction_hash = redelivered.interaction_hash
     qualify
         row_number() over (
             partition by unioned.interaction_id order by unioned.received_at, unioned._batch_id
@@ -48,8 +56,8 @@ first_deliveries as (
 once as (
     select unioned.*
     from unioned
-    left join redelivered on unioned.interaction_id = redelivered.interaction_id
-    where redelivered.interaction_id is null
+    left join redelivered on unioned.interaction_hash = redelivered.interaction_hash
+    where redelivered.interaction_hash is null
     union all
     select * from first_deliveries
 )

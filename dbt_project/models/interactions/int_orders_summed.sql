@@ -10,7 +10,7 @@ with lines as (
         retail_discount_amount,
         coupon_discount_amount,
         coupon_match_amount
-    from {{ ref('fct_interactions') }}
+    from {{ ref('int_interactions_read') }}
     where interaction_type = 'Order Completed'
 ),
 

@@ -10,19 +10,13 @@ with clock as (
 
 sold as (
     select
-        interactions.product_id,
+        product_id,
         -- Sales after a month's notice count as those of the month.
-        cast(date_trunc('month', {{ add_days(local_date('interactions.available_at'), notice) }}) as date)
-            as month_date,
-        sum(interactions.amount + interactions.retail_discount_amount) as shelf_amount,
-        sum(interactions.quantity) as quantity
-    from {{ ref('fct_interactions') }} as interactions
-    cross join {{ ref('stg_build__clock') }} as build
-    where
-        interactions.interaction_type = 'Order Completed'
-        and interactions.quantity > 0
-        and interactions.amount + interactions.retail_discount_amount > 0
-        and interactions.available_at < build.as_of
+        cast(date_trunc('month', {{ add_days('available_date', notice) }}) as date) as month_date,
+        sum(shelf_amount) as shelf_amount,
+        sum(quantity) as quantity
+    from {{ ref('int_product_sales') }}
+    where quantity is not null
     group by 1, 2
 ),
 

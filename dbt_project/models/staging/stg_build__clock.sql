@@ -1,4 +1,10 @@
+{{ config(materialized="table") }}
+
 select
     -- instants
-    as_of
+    as_of,
+    since,
+
+    -- numbers
+    build_number
 from {{ build_clock() }}

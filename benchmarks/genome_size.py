@@ -1,0 +1,224 @@
+"""What a build costs at size: a build of everything, an incremental day, a day of late arrivals; beside raw DuckDB.
+
+    python benchmarks/genome_size.py --customers 10000 100000 --days 90 --json
+    python benchmarks/genome_size.py --customers 1000000 --days 52 --memory 9GB
+    python benchmarks/genome_size.py --customers 100000 --days 365     (what a longer history costs a day)
+    python benchmarks/genome_size.py --docs                            (table and picture of what was measured)
+
+Each size is measured on a lake of the mall's shape (`plain_lake.py`); results of other sizes in the file stay. A day is
+`genome build` without the gate: dbt with its tests, and the export of what is published. The raw day is
+`raw_genome.py`. Days are medians of `--repeat`, one after the other.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import plain_lake
+import psutil
+from simulate import PeakMemory
+
+from genome import warehouse
+from genome.lake import publish
+from genome.settings import PROJECT_ROOT, Settings
+
+RESULTS = Path(__file__).parent / "results" / "genome.json"
+PAGE = PROJECT_ROOT / "docs" / "size.md"
+PICTURE = PROJECT_ROOT / "docs" / "size.svg"
+
+
+def measured(settings: Settings, *, full: bool) -> dict[str, Any]:
+    """One build, staged and published; seconds, peak memory, and why it began anew if it did."""
+    memory = PeakMemory()
+    memory.start()
+    begun = time.perf_counter()
+    report = warehouse.build(settings, full=full, force=True)
+    built = time.perf_counter()
+    warehouse.stage(settings)
+    publish.publish_staged(settings, "genome")
+    ended = time.perf_counter()
+    peak = memory.stop()
+    publish.prune(settings, "genome", keep=1)
+    if bool(report.anew) != full:
+        raise SystemExit(f"A build that should {'begin anew' if full else 'continue'}: {report.anew!r}")
+    slowest = sorted(report.of("model"), key=lambda node: -node.seconds)[:5]
+    return {
+        "seconds": round(ended - begun, 1),
+        "dbt_seconds": round(built - begun, 1),
+        "export_seconds": round(ended - built, 1),
+        "peak_memory_mb": round(peak / 2**20),
+        "slowest": {node.name: round(node.seconds, 1) for node in slowest},
+    }
+
+
+def raw(settings: Settings, *, day: bool) -> dict[str, Any]:
+    """The same by hand, in a process of its own."""
+    call = [sys.executable, str(Path(__file__).with_name("raw_genome.py")), str(settings.home)]
+    call += ["--memory", settings.memory_limit, *(["--day"] if day else [])]
+    memory = PeakMemory()
+    memory.start()
+    said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(said)
+    return {"seconds": found["seconds"], "peak_memory_mb": round(memory.stop() / 2**20)}
+
+
+def size(customers: int, days: int, repeat: int, memory_limit: str, folder: Path) -> dict[str, Any]:
+    """One size, from its lake to its last day."""
+    shape = plain_lake.Shape(customers, days)
+    home = folder / f"{customers}-{days}"
+
+    def settings_of(later: int) -> Settings:
+        return Settings(home=home, now=plain_lake.now(shape, later), memory_limit=memory_limit)
+
+    told = f"{customers:,} customers, {days} days"
+    print(f"{told}: making the lake", file=sys.stderr)
+    interactions = plain_lake.write_history(settings_of(0), shape)
+    print(f"{told}: a build of everything ({interactions:,} interactions)", file=sys.stderr)
+    full = measured(settings_of(0), full=True)
+    raw_full = raw(settings_of(0), day=False)
+    kept: list[dict[str, Any]] = []
+    by_hand: list[dict[str, Any]] = []
+    rows = 0
+    for number in range(repeat):
+        rows = plain_lake.write_days(settings_of(number + 1), shape, days + number, 1, f"next{number}")
+        print(f"{told}: day {number + 1} ({rows:,} interactions)", file=sys.stderr)
+        kept.append(measured(settings_of(number + 1), full=False))
+        by_hand.append(raw(settings_of(number + 1), day=True))
+    # Of a day of last week twice as many as were known come, and those that were known come again.
+    late = settings_of(repeat + 1)
+    busier = plain_lake.Shape(customers, days, active=120)
+    late_rows = plain_lake.write_days(late, busier, days - 5, 1, "late", late_days=repeat + 5)
+    late_day = measured(late, full=False)
+    late_raw = raw(late, day=True)
+    found = {
+        "customers": customers,
+        "days": days,
+        "interactions": interactions,
+        "day_interactions": rows,
+        "full": full,
+        "raw_full": raw_full,
+        "full_ratio": round(full["seconds"] / raw_full["seconds"], 2),
+        "day": _median(kept),
+        "raw_day": _median(by_hand),
+        "late_interactions": late_rows,
+        "late_day": late_day,
+        "raw_late_day": late_raw,
+        "disk_mb": {
+            "lake": _megabytes(home / "lake" / "interactions"),
+            "warehouse": _megabytes(home / "warehouse.duckdb"),
+            "published": _megabytes(home / "lake") - _megabytes(home / "lake" / "interactions"),
+        },
+        "memory_limit": memory_limit,
+        "load": round(psutil.getloadavg()[1], 1),
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}",
+        "git": subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
+    }
+    found["day_ratio"] = round(found["day"]["seconds"] / found["raw_day"]["seconds"], 2)
+    found["late_day_ratio"] = round(late_day["seconds"] / late_raw["seconds"], 2)
+    shutil.rmtree(home)
+    return found
+
+
+def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    middle = sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
+    return {**middle, "seconds": statistics.median(run["seconds"] for run in runs), "runs": len(runs)}
+
+
+def _megabytes(path: Path) -> int:
+    paths = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return round(sum(each.stat().st_size for each in paths) / 2**20)
+
+
+def write_docs(sizes: list[dict[str, Any]]) -> None:
+    """The page and the picture of what was measured."""
+    head = (
+        "| customers | days | interactions | full, s | ÷ raw | day, s | ÷ raw | day's interactions | late day, s |"
+        " peak memory, GB | warehouse, GB | load |\n|" + " ---: |" * 12 + "\n"
+    )
+    lines = "".join(
+        f"| {each['customers']:,} | {each['days']} | {each['interactions']:,} | {each['full']['seconds']:.0f} "
+        f"| {each['full_ratio']:.2f} | {each['day']['seconds']:.0f} | {each['day_ratio']:.2f} "
+        f"| {each['day_interactions']:,} | {each['late_day']['seconds']:.0f} "
+        f"| {each['full']['peak_memory_mb'] / 1024:.1f} | {each['disk_mb']['warehouse'] / 1024:.1f} "
+        f"| {each['load']} |\n"
+        for each in sizes
+    )
+    PAGE.write_text(
+        "# What a build costs at size\n\n"
+        "Written by `make bench-genome`; how a build continues the one before is told in\n"
+        "[incremental builds](incremental.md).\n\n"
+        f"{head}{lines}\n"
+        "*Full* is a build of everything, *day* one that continues it with one more day (a median), *late day* one\n"
+        "with interactions of last week, half of which had been delivered before. Seconds hold dbt with its data\n"
+        "tests and the export of every published table, and not the gate. *Raw* is `benchmarks/raw_genome.py`: the\n"
+        "heavy tables as hand-written DuckDB SQL in one process, without traits, offers, tests, contracts and ledger.\n"
+        "*Load* is the machine's while it was measured: above 2, its two cores were shared with other work.\n\n"
+        "![Seconds of a build by number of interactions](size.svg)\n"
+    )
+    _draw(sizes)
+
+
+def _draw(sizes: list[dict[str, Any]]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context({"svg.hashsalt": "genome", "svg.fonttype": "none", "font.size": 9}):
+        figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+        at = [each["interactions"] / 1e6 for each in sizes]
+        for name, label, mark in (
+            ("full", "everything", "o-"),
+            ("raw_full", "everything, raw DuckDB", "o--"),
+            ("day", "one more day", "s-"),
+            ("raw_day", "one more day, raw DuckDB", "s--"),
+        ):
+            axes.plot(at, [each[name]["seconds"] for each in sizes], mark, label=label, markersize=4)
+        axes.set(xscale="log", yscale="log", xlabel="million interactions of history", ylabel="seconds")
+        axes.grid(alpha=0.3, which="both", linewidth=0.4)
+        axes.legend(frameon=False)
+        figure.savefig(PICTURE, metadata={"Date": None})
+        plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--memory", default="4GB", help="DuckDB's memory limit, ours and the raw one's")
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--docs", action="store_true", help="write docs/size.md and docs/size.svg, measure nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result")
+    options = parser.parse_args()
+    sizes = json.loads(options.out.read_text())["sizes"] if options.out.is_file() else []
+    if options.docs:
+        write_docs(sizes)
+        return
+    for customers in options.customers:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            found = size(customers, options.days, options.repeat, options.memory, Path(folder))
+        same = (found["customers"], found["days"])
+        sizes = [each for each in sizes if (each["customers"], each["days"]) != same] + [found]
+        sizes.sort(key=lambda each: (each["customers"], each["days"]))
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text(json.dumps({"what": "genome", "sizes": sizes}, indent=2) + "\n")
+    if options.json:
+        print(json.dumps({"what": "genome", "sizes": sizes}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

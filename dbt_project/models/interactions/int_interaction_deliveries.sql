@@ -1,0 +1,84 @@
+{#- Every delivery of an id that came more than once. Kept: what lands is looked for among all that came before. -#}
+{%- do ref('fct_interactions') -%}
+{{ config(materialized="incremental", incremental_strategy="append") }}
+
+with landed as (
+    {% for staging, brings in staged_channels().items() -%}
+    select
+        interaction_id,
+        {{ row_hash('interaction_id') }} as interaction_hash,
+        channel,
+        source_id,
+        interaction_type,
+        received_at,
+        _batch_id,
+        concat_ws(
+            '|', interaction_type, source_key, coalesce(product_id, ''), coalesce(offer_id, ''), coalesce(store_id, ''),
+            {% if 'quantity' in brings %}coalesce(cast(quantity as string), ''){% else %}''{% endif %},
+            {% if 'amount' in brings %}coalesce(cast(amount as string), ''){% else %}''{% endif %}
+        ) as content
+    from {{ ref(staging) }}
+    where {{ landed_since() }}
+    {% if not loop.last %}union all
+    {% endif -%}
+    {% endfor %}
+),
+
+-- Almost every id came once: only the others are looked at closely.
+repeated as (
+    select interaction_hash
+    from landed
+    group by interaction_hash
+    having count(*) > 1
+),
+
+{% if is_incremental() -%}
+earlier as (
+    select
+        kept.interaction_id,
+        kept.interaction_hash,
+        kept.channel,
+        kept.source_id,
+        kept.interaction_type,
+        kept.received_at,
+        kept._batch_id,
+        concat_ws(
+            '|', kept.interaction_type, kept.source_key, coalesce(kept.product_id, ''), coalesce(kept.offer_id, ''),
+            coalesce(kept.store_id, ''), coalesce(cast(kept.quantity as string), ''),
+            coalesce(cast(kept.amount as string), '')
+        ) as content
+    from {{ ref('fct_interactions') }} as kept
+    where
+        kept._build_number < {{ build_said('build_number') }}
+        and kept.interaction_hash in (select interaction_hash from landed)
+),
+
+{% endif -%}
+deliveries as (
+    select landed.*
+    from landed
+    inner join repeated on landed.interaction_hash = repeated.interaction_hash
+    {% if is_incremental() -%}
+    union all
+    select landed.*
+    from landed
+    where
+        landed.interaction_hash in (select interaction_hash from earlier)
+        and landed.interaction_hash not in (select interaction_hash from repeated)
+    union all
+    select earlier.*
+    from earlier
+    where earlier.interaction_hash not in (select interaction_hash from {{ this }})
+    {%- endif %}
+)
+
+select
+    interaction_id,
+    interaction_hash,
+    channel,
+    source_id,
+    interaction_type,
+    received_at,
+    _batch_id,
+    content
+from deliveries

@@ -1,0 +1,218 @@
+"""The law of incremental builds: day by day gives the tables that one build of everything gives."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import plain_lake
+import pytest
+from support import built
+
+from genome import warehouse
+from genome.lake.maintain import maintain
+from genome.settings import Settings
+
+SHAPE = plain_lake.Shape(customers=150, days=40)
+ZONE = "America/New_York"
+
+
+def settings_of(home: Path, days_later: int) -> Settings:
+    """A day after the history, later and later."""
+    return Settings(
+        home=home,
+        now=plain_lake.now(SHAPE, days_later),
+        business_timezone=ZONE,
+        memory_limit="2GB",
+        lake_compact_files=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A history, and two days that continued it; a third has landed."""
+    home = tmp_path_factory.mktemp("incremental") / "home"
+    before = settings_of(home, 0)
+    plain_lake.write_history(before, SHAPE)
+    assert warehouse.build(before).anew == "there is nothing to continue"
+
+    first = settings_of(home, 1)
+    plain_lake.write_days(first, SHAPE, 40, 1, "day40")
+    # what happened a week ago is known today; half of it was known and comes again, some with another content
+    busier = plain_lake.Shape(SHAPE.customers, SHAPE.days, active=120)
+    plain_lake.write_days(first, busier, 34, 1, "late", late_days=6)
+    again = built.lake(first).query("channel == 'web' and interaction_type == 'Product Viewed'").head(40)
+    built.land_rows(
+        first,
+        "pos-again",
+        [
+            {
+                **{name: value for name, value in row.items() if isinstance(value, str)},
+                "channel": "pos",
+                "occurred_at": row["occurred_at"].to_pydatetime(),
+                "received_at": plain_lake.now(SHAPE, 0) + timedelta(hours=1),
+                "product_id": row["product_id"] if number % 3 else "100007",
+                "_batch_id": "pos-again",
+            }
+            for number, row in enumerate(again.to_dict("records"))
+        ],
+    )
+    # a till whose clock runs ahead: it counts when its time has come, on the second day
+    built.land_rows(
+        first,
+        "pos-ahead",
+        [
+            {
+                "interaction_type": "Order Completed",
+                "customer_key_type": "user",
+                "customer_key": "from-the-future",
+                "session_id": "ahead",
+                "product_id": "100011",
+                "quantity": 1.0,
+                "amount": None,
+                "occurred_at": plain_lake.now(SHAPE, 1) + timedelta(hours=3),
+                "received_at": plain_lake.now(SHAPE, 0) + timedelta(hours=3),
+                "properties": "{}",
+            }
+        ],
+    )
+    # The refund of a line comes before the line: its till had no line to the outside.
+    built.land_rows(
+        first,
+        "pos-refund",
+        [
+            _line("100013", days=40)
+            | {"interaction_type": "Order Refunded", "received_at": plain_lake.now(SHAPE, 0), "quantity": 1.0}
+        ],
+    )
+    assert warehouse.build(first).anew == ""
+
+    second = settings_of(home, 2)
+    plain_lake.write_days(second, SHAPE, 41, 1, "day41")
+    built.land_rows(second, "pos-outage", [_line("100013", days=39)])
+    # Files of batches that have been read and of those that have not become one.
+    assert maintain(second).compacted > 0
+    assert warehouse.build(second).anew == ""
+    return second
+
+
+def _line(product: str, days: float) -> dict[str, object]:
+    """A line of an order that is known from day 41 on."""
+    return {
+        "interaction_type": "Order Completed",
+        "customer_key_type": "user",
+        "customer_key": "from-the-future",
+        "session_id": "outage",
+        "product_id": product,
+        "quantity": 2.0,
+        "amount": None,
+        "occurred_at": plain_lake.FIRST_DAY + timedelta(days=days),
+        "received_at": plain_lake.FIRST_DAY + timedelta(days=41, hours=2),
+        "properties": "{}",
+    }
+
+
+def table(settings: Settings, each: warehouse.PublishedTable) -> pd.DataFrame:
+    """A finished table, in the order in which it is published."""
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return connection.table(each.model).order(", ".join(each.order_by)).df()
+
+
+def test_day_by_day_gives_what_one_build_of_everything_gives(kept: Settings, tmp_path: Path) -> None:
+    whole = built.copy_of(kept, tmp_path / "whole")
+    warehouse.write_inputs(whole)
+    warehouse.dbt(whole, "run", exclude="tag:scores")
+    tables = [each for each in warehouse.published_tables(kept) if each.group == "genome"]
+    assert len(tables) >= 15
+    for each in tables:
+        ours, theirs = table(kept, each), table(whole, each)
+        assert list(ours.columns) == list(theirs.columns)
+        assert len(ours) == len(theirs), each.name
+        for column in ours.columns:
+            _same(ours[column], theirs[column], f"{each.name}.{column}")
+
+
+def _same(ours: "pd.Series[object]", theirs: "pd.Series[object]", name: str) -> None:
+    if ours.dtype.kind == "f":
+        # of the evidence: what was taken back leaves rounding
+        np.testing.assert_allclose(
+            ours.to_numpy(float), theirs.to_numpy(float), rtol=1e-9, atol=1e-9, err_msg=name
+        )
+    elif len(ours) and isinstance(ours.iloc[0], np.ndarray | np.ma.MaskedArray):
+        lengths = [[len(each) for each in column] for column in (ours, theirs)]
+        assert lengths[0] == lengths[1], name
+        flat = [
+            np.concatenate([np.ma.filled(np.ma.asarray(each, dtype=float), np.nan) for each in column])
+            for column in (ours, theirs)
+        ]
+        # lists of reals are published as float32
+        np.testing.assert_allclose(flat[0], flat[1], rtol=3e-7, atol=1e-9, err_msg=name)
+    else:
+        pd.testing.assert_series_equal(ours, theirs, obj=name)
+
+
+def test_a_day_makes_only_those_anew_whom_it_touches(kept: Settings) -> None:
+    with duckdb.connect(str(kept.warehouse), read_only=True) as connection:
+        count = connection.table("int_customers_touched").shape[0]
+        stamps = connection.table("int_customer_genomes").filter("is_cutoff").df().valid_at
+    assert 0 < count < SHAPE.customers / 3
+    assert (stamps == pd.Timestamp(kept.now)).sum() == count
+    # readers see all of them at the cut-off
+    with duckdb.connect(str(kept.warehouse), read_only=True) as connection:
+        newest = connection.table("feat_customer_genome").df().groupby("customer_id").valid_at.max()
+    assert (newest == pd.Timestamp(kept.now)).all()
+
+
+def test_what_a_build_was_made_from_says_whether_it_can_be_continued() -> None:
+    base = warehouse.Kept(
+        batches=("pos-1", "stream-1"),
+        retired=(),
+        catalog="c",
+        project="p",
+        business_timezone=ZONE,
+        as_of="2026-03-10T05:00:00+00:00",
+        build_number=3,
+        made_at=datetime(2026, 3, 10, 5, tzinfo=UTC).isoformat(),
+    )
+
+    def objection(**changes: object) -> str:
+        return base.objection(warehouse.replace(base, **changes))  # type: ignore[arg-type]
+
+    assert objection() == ""
+    assert objection(batches=("pos-1", "pos-2", "stream-folded-9")) == ""
+    assert objection(batches=("stream-1",)) == "batches have gone"
+    assert objection(project="q") == "the dbt project has changed"
+    assert objection(catalog="d") == "the catalogue has changed"
+    assert objection(retired=("retired-1",)) == "rows have left the lake"
+    assert objection(business_timezone="UTC") == "the business time zone has changed"
+    assert objection(as_of="2026-03-10T04:59:59+00:00") == "the clock was set back"
+    # the month begins by the retailer's clock: four o'clock in the morning is still March there
+    assert objection(as_of="2026-04-01T03:59:00+00:00") == ""
+    assert objection(as_of="2026-04-01T04:01:00+00:00") == "a month has begun"
+    assert objection(made_at="2026-03-17T05:00:00+00:00") == "the build before is too long ago"
+
+
+@pytest.mark.prove
+def test_what_says_that_it_was_known_in_a_closed_month_makes_everything_anew(
+    kept: Settings, tmp_path: Path
+) -> None:
+    copy = built.copy_of(kept, tmp_path / "home")
+    third = settings_of(copy.home, 3)
+    plain_lake.write_days(third, SHAPE, 42, 1, "day42")
+    built.land_rows(
+        third,
+        "pos-import",
+        [_line("100017", days=2) | {"received_at": plain_lake.FIRST_DAY + timedelta(days=3)}],
+    )
+    assert warehouse.build(third).anew == "what has landed changes what was closed"
+
+
+@pytest.mark.prove
+def test_a_build_that_did_not_end_is_followed_by_one_that_begins_anew(kept: Settings, tmp_path: Path) -> None:
+    copy = built.copy_of(kept, tmp_path / "home")
+    (copy.home / "dbt" / "kept.json").unlink()
+    third = settings_of(copy.home, 3)
+    plain_lake.write_days(third, SHAPE, 42, 1, "day42")
+    assert warehouse.build(third).anew == "there is nothing to continue"
