@@ -129,7 +129,7 @@ def population_page(found: Distribution) -> str:
 <header class="who"><div><p class="eyebrow">Population, {_text(f"{found.as_of:%Y-%m-%d}")}</p>
 <h1>{_text(found.label)}</h1><p>{_text(found.gene_id)}</p></div></header>
 <section class="card"><h2>Customers by their share of it</h2><div class="distribution">{picture(found)}</div>
-<p class="key"><span class="people">■</span> customers <span class="weight">■</span> their part of all confidence</p>
+<p class="shades"><span class="people">■</span> customers <span class="weight">■</span> their part of all confidence</p>
 {_sentences(said)}</section>""",
     )
 
