@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "diff": "genome.customers.commands:diff",
     "why": "genome.customers.commands:why",
     "population": "genome.customers.segment_commands:population",
+    "clusters": "genome.customers.segment_commands:clusters",
     "segments": "genome.customers.segment_commands:segments",
     "identity": "genome.identity.commands:identity",
     "decide": "genome.decisions.commands:decide",

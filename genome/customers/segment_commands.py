@@ -1,5 +1,6 @@
-"""Verbs about everybody: segments (which there are, whom they describe), and how a gene is distributed."""
+"""Verbs about everybody: segments, how a gene is distributed, and clusters of customers who choose alike."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -97,5 +98,51 @@ def population(
             bar = "█" * round(40 * band.customers / most)
             table.add_row(f"≤ {band.up_to:.0%}", f"{band.customers:,}", bar, f"{band.weight:.1%}")
         console.print(table)
+
+    report(found, as_json=as_json, human=human)
+
+
+def clusters(
+    locus: Annotated[str, typer.Option(help="By the genes of this locus.")] = "category",
+    number: Annotated[
+        int | None, typer.Option(help="So many clusters; left out: the most stable number.", min=2, max=50)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    members: Annotated[
+        Path | None, typer.Option(help="Write customer_id and cluster of everybody there, as Parquet.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Write the page clusters.md into this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Group customers who choose alike, and name each group by its most distinctive genes."""
+    from genome.api.published import Published
+    from genome.customers import clusters as library
+    from genome.settings import load
+
+    settings = load()
+    found, names = library.find(
+        settings, Published(settings).catalogue(), locus_id=locus, number=number, seed=seed
+    )
+    if members is not None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"customer_id": list(names), "cluster": list(names.values())}), members)
+    if to is not None:
+        (to / "clusters.md").write_text(library.page(found))
+
+    def human(console: Console) -> None:
+        table = Table("cluster", "customers", "of all", "share here", "elsewhere", "z")
+        for each in found.clusters:
+            table.add_row(
+                each.name,
+                f"{each.customers:,}",
+                f"{each.part:.0%}",
+                "\n".join(f"{gene.share:.1%}" for gene in each.genes),
+                "\n".join(f"{gene.others:.1%}" for gene in each.genes),
+                "\n".join(f"{gene.z:.0f}" for gene in each.genes),
+            )
+        console.print(table)
+        console.print(library.in_words(found), markup=False)
 
     report(found, as_json=as_json, human=human)
