@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test prove chaos test-deps check format docs lock clean install bench-genome
+.PHONY: help demo test prove chaos test-deps check format docs lock clean install bench-genome pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ format: $(INSTALLED) ## put code and SQL into the house style
 
 docs: $(INSTALLED) ## write the generated reference pages anew
 	@$(BIN)/genome docs
+
+pictures: $(INSTALLED) ## the picture in the README, from the state of `make demo` (wants Chromium)
+	@$(BIN)/genome show household:2451 --page docs/helix.png > /dev/null
 
 bench-genome: $(INSTALLED) ## builds at size: CUSTOMERS="10000 100000" DAYS=90; then docs/size.md
 	@$(BIN)/python benchmarks/genome_size.py --customers $(or $(CUSTOMERS),10000 100000) --days $(or $(DAYS),90) $(if $(MEMORY),--memory $(MEMORY)) --json

@@ -17,6 +17,7 @@ from genome import clock
 from genome.api.log import DecisionLog, Once, StoreUnavailableError, quick_client, unavailable
 from genome.api.published import Catalogue, Published
 from genome.customers import history, segments, view
+from genome.customers.page import customer_page
 from genome.customers.population import Distribution, distribution
 from genome.decisions import placements
 from genome.decisions.arbitration import choose
@@ -350,6 +351,21 @@ class GenomeService:
             return self._history(customer_id).course(clock.now(self._settings))
         except NotFoundError:
             return None
+
+    def page(self, customer_id: str) -> str:
+        """The page about a customer: the genome, what would be offered now, the last decisions, how it came to be.
+
+        Raises:
+            NotFoundError: the online store knows nobody of this id.
+        """
+        genome = self.genome(customer_id)
+        decision = self.preview(Ask(customer_id=genome.customer_id, placement="service_desk"))
+        try:
+            decided = self.decisions_of(genome.customer_id, 5)
+        except StoreUnavailableError:
+            decided = []  # the page is worth having without it
+        now = clock.now(self._settings)
+        return customer_page(genome, decision, decided, now, self.course(genome.customer_id))
 
     def _history(self, customer_id: str) -> history.History:
         try:

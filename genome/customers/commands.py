@@ -1,6 +1,7 @@
 """The verbs about one customer's genome: show, diff, why."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genome.console import AsJson, report
+from genome.customers.picture import write_page
+from genome.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,13 @@ def show(
     genes: Annotated[int, typer.Option(help="So many genes of each locus.", min=1, max=50)] = 5,
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the service agent's page there: HTML, or, where the name ends in .png, a picture of it "
+            "(Chromium draws it)."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a customer's genome: traits in words, what is singular, the strongest genes of each locus.
@@ -52,10 +62,14 @@ def show(
         service = open_service(settings)
         try:
             genome = service.genome(customer, by_locus=genes)
+            if page is not None:
+                write_page(service.page(customer), page)
         finally:
             service.close()
         report(genome, as_json=as_json, human=lambda console: print_genome(console, genome))
         return
+    if page is not None:
+        raise UsageError("The page shows the present.", "Leave out --as-of and --known-at, or --page.")
     valid, known = _times(settings, as_of, known_at)
     past = _history(settings, customer).genome(valid, known, by_locus=genes)
 

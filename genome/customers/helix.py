@@ -114,6 +114,7 @@ def _said(groups: Iterable[tuple[LocusView, Sequence[GeneView]]]) -> str:
 
 _CHART_WIDTH, _CHART_HEIGHT = 860, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 190, 14, 28
+_NAME_HEIGHT = 15
 
 
 def lines(months: Sequence[date], shares: Mapping[str, Sequence[float | None]]) -> str:
@@ -154,12 +155,10 @@ def lines(months: Sequence[date], shares: Mapping[str, Sequence[float | None]]) 
         )
         drawn.append(f'<polyline class="line" points="{points}" stroke="{colour}"/>')
         ends.append((y(values[-1] or 0.0), label, colour))
-    # Names keep a distance from each other, in the order of their lines.
-    lowest = float("-inf")
-    for at, label, colour in sorted(ends):
-        lowest = max(at, lowest + 15)
+    ends.sort()
+    for (_, label, colour), at in zip(ends, _apart([at for at, _, _ in ends], _TOP + down), strict=True):
         drawn.append(
-            f'<text class="end" x="{_LEFT + across + 8}" y="{lowest + 4:.1f}" fill="{colour}">'
+            f'<text class="end" x="{_LEFT + across + 8}" y="{at + 4:.1f}" fill="{colour}">'
             f"{_text(_short(label, 26))}</text>"
         )
     said = "Shares over time of " + ", ".join(shares)
@@ -167,6 +166,15 @@ def lines(months: Sequence[date], shares: Mapping[str, Sequence[float | None]]) 
         f'<svg class="lines" viewBox="0 0 {_CHART_WIDTH} {_CHART_HEIGHT}" role="img" '
         f'aria-label="{_text(said)}">{grid}{named}{"".join(drawn)}</svg>'
     )
+
+
+def _apart(heights: Sequence[float], floor: float) -> list[float]:
+    """Where names stand beside their lines' ends, ascending: so far apart that none covers another, above the floor."""
+    lowest = [floor - _NAME_HEIGHT * place for place in range(len(heights) - 1, -1, -1)]
+    found: list[float] = []
+    for at, most in zip(heights, lowest, strict=True):
+        found.append(min(max(at, found[-1] + _NAME_HEIGHT if found else at), most))
+    return found
 
 
 def _short(label: str, most: int = 18) -> str:

@@ -1,5 +1,6 @@
 """The pictures of a genome: what they draw follows from the figures, and data cannot become markup."""
 
+import re
 from datetime import date
 from itertools import pairwise
 from xml.etree import ElementTree as ET
@@ -94,3 +95,13 @@ def test_a_line_for_each_gene_named_at_its_end_without_overlap() -> None:
     assert height[2] < height[0]  # a larger share is higher up
     ends = sorted(float(each.get("y", "0")) for each in picture.iter("text") if each.get("class") == "end")
     assert all(later - earlier >= 14.9 for earlier, later in pairwise(ends))
+
+
+def test_names_of_lines_neither_cover_each_other_nor_the_axis() -> None:
+    months = [date(2026, month, 1) for month in (1, 2, 3)]
+    svg = lines(months, {f"gene {number}": [0.5, 0.2, 0.001 * number] for number in range(6)})
+    heights = sorted(float(at) for at in re.findall(r'class="end" x="[0-9.]+" y="([0-9.]+)"', svg))
+    assert len(heights) == 6
+    assert min(later - earlier for earlier, later in pairwise(heights)) >= 14.9
+    axis = min(float(at) for at in re.findall(r'y="([0-9.]+)" text-anchor="middle"', svg))
+    assert heights[-1] <= axis - 14

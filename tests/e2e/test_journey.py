@@ -20,6 +20,7 @@ import pytest
 from genome.channels import registry
 from genome.cli import VERBS
 from genome.customers.helix import COLOURS
+from genome.customers.picture import write_page
 from genome.lake import publish
 from genome.lake.manifest import Manifest
 from genome.services.airflow_client import AirflowClient
@@ -233,7 +234,7 @@ def test_a_curl_line_of_the_readme_answers(journey: Journey, api: Path, line: st
 def test_the_agents_page_looks_like_a_page(
     journey: Journey, api: Path, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
-    chromium = require_tool("chromium")
+    require_tool("chromium")
     key = (journey.settings.secrets / "agent.key").read_text().strip()
     base = f"http://127.0.0.1:{journey.settings.api_port}"
     headers = {"Authorization": f"Bearer {key}"}
@@ -241,19 +242,8 @@ def test_the_agents_page_looks_like_a_page(
         f"{base}/v1/customers/household:1", headers=headers | {"Accept": "text/html"}, trust_env=False
     )
     assert page.status_code == httpx.codes.OK
-    (tmp_path / "page.html").write_text(page.text)
     picture = tmp_path / "page.png"
-    subprocess.run(
-        [
-            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,1600", f"--screenshot={picture}",
-            (tmp_path / "page.html").as_uri(),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )  # fmt: skip
+    write_page(page.text, picture)
     from matplotlib.image import imread
 
     pixels = imread(picture)

@@ -9,14 +9,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from genome import clock
-from genome.api.log import StoreUnavailableError
 from genome.api.routes import CustomerId, Service
 from genome.api.service import NotFoundError
 from genome.customers.history import PastGenome, Why
-from genome.customers.page import SECURITY, customer_page, not_found_page
+from genome.customers.page import SECURITY, not_found_page
 from genome.customers.view import GenomeView
-from genome.decisions.records import Ask, Decision
+from genome.decisions.records import Decision
 from genome.identity.decisions import Decision as AboutIdentity
 from genome.identity.decisions import merge as merge_keys
 from genome.identity.decisions import unmerge as unmerge_keys
@@ -105,21 +103,12 @@ def find(
 @router.get(
     "/v1/customers/{customer_id}", response_class=HTMLResponse, summary="One page for the service agent"
 )
-def page(customer_id: CustomerId, request: Request, service: Service) -> HTMLResponse:
+def page(customer_id: CustomerId, service: Service) -> HTMLResponse:
     """The genome in bars and words, and the next best offers with the reason. It records no decision."""
     try:
-        genome = service.genome(customer_id)
+        return HTMLResponse(service.page(customer_id), headers=SECURITY)
     except NotFoundError:
         return HTMLResponse(not_found_page([]), status_code=404, headers=SECURITY)
-    customer_id = genome.customer_id
-    decision = service.preview(Ask(customer_id=customer_id, placement="service_desk"))
-    try:
-        history = service.decisions_of(customer_id, 5)
-    except StoreUnavailableError:
-        history = []  # the page is worth having without it
-    now = clock.now(request.app.state.settings)
-    course = service.course(customer_id)
-    return HTMLResponse(customer_page(genome, decision, history, now, course), headers=SECURITY)
 
 
 @router.get("/v1/customers/{customer_id}/genome", summary="The genome, strongest genes first")
