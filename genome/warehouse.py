@@ -60,6 +60,9 @@ _OF_THE_WHOLE = (
 )
 """Data tests that read what is kept: rows that stay passed them when they were made."""
 
+_BUCKET_ROWS: Final = 2_000_000
+"""Interactions whose customers' lists are made at once: they take about 2 GB."""
+
 _FAILED = frozenset({"error", "fail", "runtime error"})
 _RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"})
 """dbt's events that say how a node ended, one for each kind of node."""
@@ -387,6 +390,7 @@ def dbt(
     select: str | None = None,
     exclude: str | None = None,
     continues: bool = False,
+    buckets: int = 1,
     on_node: Callable[[Node, int], None] | None = None,
 ) -> DbtReport:
     """Run dbt in a process of its own and say what became of each node.
@@ -397,6 +401,7 @@ def dbt(
         select: dbt's node selection.
         exclude: what to leave out of it.
         continues: keep what the build before has made, but for what this one touches; else all is made anew.
+        buckets: in so many parts of all customers the lists of their genes and purchases are made.
         on_node: called with each finished node and the number of nodes, while dbt runs.
 
     Raises:
@@ -423,7 +428,8 @@ def dbt(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=_environment(settings) | {"GENOME_CONTINUES": "1" if continues else "0"},
+        env=_environment(settings)
+        | {"GENOME_CONTINUES": "1" if continues else "0", "GENOME_BUCKETS": str(buckets)},
         cwd=settings.home,
     )
     try:
@@ -538,7 +544,8 @@ def build(
 def _run(settings: Settings, inputs: Inputs, on_node: Callable[[Node, int], None] | None) -> DbtReport:
     continues = not inputs.anew
     exclude = f"tag:{_SCORES}" + (f" {_OF_THE_WHOLE}" if continues else "")
-    return dbt(settings, "build", exclude=exclude, continues=continues, on_node=on_node)
+    buckets = 1 + sum(inputs.accepted.values()) // _BUCKET_ROWS
+    return dbt(settings, "build", exclude=exclude, continues=continues, buckets=buckets, on_node=on_node)
 
 
 def build_layer(

@@ -128,3 +128,24 @@
         'filter(' ~ values ~ ', (v, i) -> element_at(' ~ days ~ ', i + 1) >= ' ~ since ~ ')'
     ) -}}
 {% endmacro %}
+
+{#- Lists of all customers at once may not fit into memory: they are made in buckets of customers, one statement each
+    (`GENOME_BUCKETS`, from genome/warehouse.py). A dbt model says `in_bucket` where it first reads customers, which is
+    true of the first bucket, and `other_buckets` as its post-hook. -#}
+{% macro in_bucket(customer_number) %}
+    {%- set buckets = env_var('GENOME_BUCKETS', '1') | int -%}
+    {%- if buckets == 1 or continues() -%}{{ return('true') }}{%- endif -%}
+    {{- return(customer_number ~ ' % ' ~ buckets ~ ' = /* bucket */ 0') -}}
+{% endmacro %}
+
+{% macro other_buckets() %}
+    {%- set buckets = env_var('GENOME_BUCKETS', '1') | int -%}
+    {%- if buckets == 1 or continues() or not execute -%}{{ return('') }}{%- endif -%}
+    {%- set inserts = [] -%}
+    {%- for bucket in range(1, buckets) -%}
+        {%- do inserts.append(
+            'insert into ' ~ this ~ ' ' ~ model['compiled_code'] | replace('/* bucket */ 0', bucket | string)
+        ) -%}
+    {%- endfor -%}
+    {{- return(inserts | join(';\n')) -}}
+{% endmacro %}

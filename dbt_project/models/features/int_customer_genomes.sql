@@ -1,12 +1,13 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}"
+    pre_hook="{{ forget_touched() }}", post_hook="{{ other_buckets() }}"
 ) }}
 
 with clock as (
     select {{ days_between(instant(var('decay_anchor')), 'spine.valid_at') }} as anchor_days, spine.*
     from {{ ref('int_spine_numbered') }} as spine
+    where {{ in_bucket('spine.customer_number') }}
 ),
 
 scales as (
@@ -34,7 +35,7 @@ genes as (
         cast(greatest(states.for_character - states.against_character, 0) / scales.total_character as float)
             as share_character,
         {{ epoch_day('states.last_at') }} as last_at_day
-    from {{ ref('int_spine_numbered') }} as spine
+    from clock as spine
     inner join {{ ref('int_gene_states') }} as states
         on
             spine.customer_number = states.customer_number
@@ -68,5 +69,5 @@ select
     {{ list_field('vectors.gene_rows', 'share_now', 'float') }} as shares_now,
     {{ list_field('vectors.gene_rows', 'share_character', 'float') }} as shares_character,
     {{ list_field('vectors.gene_rows', 'last_at_day', 'integer') }} as last_at_days
-from {{ ref('int_spine_numbered') }} as spine
+from clock as spine
 left join vectors on spine.spine_number = vectors.spine_number

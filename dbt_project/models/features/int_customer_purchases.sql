@@ -1,7 +1,7 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}"
+    pre_hook="{{ forget_touched() }}", post_hook="{{ other_buckets() }}"
 ) }}
 
 {#- Which products a customer bought on which days, and for how much: what a coupon's use depends on, and what sums by
@@ -27,6 +27,7 @@ lines as (
         interactions.interaction_type in ('Order Completed', 'Order Refunded')
         and interactions.product_id is not null
         and interactions.available_at < clock.as_of
+        and {{ in_bucket('customers.customer_number') }}
 ),
 
 refunded as (
@@ -103,13 +104,19 @@ days as (
     group by amounts.customer_number, products.product_hash, amounts.evidence_date, amounts.available_date
 ),
 
+spine as (
+    select *
+    from {{ ref('int_spine_numbered') }}
+    where {{ in_bucket('customer_number') }}
+),
+
 purchases as (
     select
         spine.spine_number,
         days.product_hash,
         {{ epoch_date('days.evidence_date') }} as bought_day,
         days.amount
-    from {{ ref('int_spine_numbered') }} as spine
+    from spine
     inner join days
         on
             spine.customer_number = days.customer_number
@@ -132,5 +139,5 @@ select
     {{ list_field('vectors.purchase_rows', 'product_hash', 'bigint') }} as purchase_hashes,
     {{ list_field('vectors.purchase_rows', 'bought_day', 'integer') }} as purchase_days,
     {{ list_field('vectors.purchase_rows', 'amount', 'float') }} as purchase_amounts
-from {{ ref('int_spine_numbered') }} as spine
+from spine
 left join vectors on spine.spine_number = vectors.spine_number
