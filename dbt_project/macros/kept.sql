@@ -138,6 +138,7 @@
     {{- return(customer_number ~ ' % ' ~ buckets ~ ' = /* bucket */ 0') -}}
 {% endmacro %}
 
+{#- The statements that make all buckets but the first, from the dbt model's own text: its post-hook. -#}
 {% macro other_buckets() %}
     {%- set buckets = env_var('GENOME_BUCKETS', '1') | int -%}
     {%- if buckets == 1 or continues() or not execute -%}{{ return('') }}{%- endif -%}
