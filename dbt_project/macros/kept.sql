@@ -1,6 +1,6 @@
 {#- What is kept from one build to the next. A build either begins anew (every kept table is made whole), or it
-    continues: it reads the batches that have landed since, recomputes whoever they touch from their whole history,
-    and leaves all other rows as they are. genome/warehouse.py decides which (`GENOME_CONTINUES`). -#}
+    continues: it reads the batches that have landed since, adds what they say to the sums that are kept, makes the rows
+    of whom they touch from those, and leaves all other rows as they are. genome/warehouse.py decides which (`GENOME_CONTINUES`). -#}
 
 {#- Whether this build continues the one before. -#}
 {% macro continues() %}
@@ -53,28 +53,35 @@
     {{- return(adapter.get_relation(this.database, this.schema, name)) -}}
 {% endmacro %}
 
-{#- Before rows of touched customers are appended anew: their old ones go. `key` is the table's column, `of` the one of
-    int_customers_touched or dim_customers that it holds. -#}
-{% macro forget_touched(key='customer_id') %}
+{#- Before rows of touched customers are appended anew, old ones go: `all rows`; `rows of the cut-off`, and rows of label
+    times only of those whose past has changed (`is_whole`); `rows of the past`, only of those. -#}
+{% macro forget_touched(what) %}
     {%- if not is_incremental() -%}{{ return('') }}{%- endif -%}
-    {%- if key == 'source_key' -%}
+    {%- set touched = ref('int_customers_touched') | string -%}
+    {%- if what == 'all rows' -%}
         {{- return(
-            'delete from ' ~ this ~ ' where source_key in (select customers.source_key from '
-            ~ ref('dim_customers') ~ ' as customers inner join ' ~ ref('int_customers_touched')
-            ~ ' as touched on customers.customer_id = touched.customer_id)'
+            'delete from ' ~ this ~ ' where customer_number in (select customer_number from ' ~ touched ~ ')'
+        ) -}}
+    {%- elif what == 'rows of the past' -%}
+        {{- return(
+            'delete from ' ~ this ~ ' where customer_id in (select customer_id from ' ~ touched ~ ' where is_whole)'
+        ) -}}
+    {%- elif what == 'rows of the cut-off' -%}
+        {{- return(
+            'delete from ' ~ this ~ ' where customer_number in (select customer_number from ' ~ touched
+            ~ ') and (is_cutoff or customer_number in (select customer_number from ' ~ touched ~ ' where is_whole))'
         ) -}}
     {%- endif -%}
-    {{- return(
-        'delete from ' ~ this ~ ' where ' ~ key ~ ' in (select ' ~ key ~ ' from ' ~ ref('int_customers_touched') ~ ')'
-    ) -}}
+    {{- exceptions.raise_compiler_error('forget_touched does not know ' ~ what) -}}
 {% endmacro %}
 
-{#- What a refund can no longer meet leaves the lines that are kept. -#}
-{% macro forget_old_lines() %}
+{#- Before evidence is appended: what is taken back otherwise now goes. -#}
+{% macro forget_evidence_gone() %}
     {%- if not is_incremental() -%}{{ return('') }}{%- endif -%}
     {{- return(
-        'delete from ' ~ this ~ ' where ' ~ days_between('evidence_at', build_said('as_of')) ~ ' >= '
-        ~ var('purchase_days')
+        'delete from ' ~ this ~ ' as kept where kept.takes_back_id is not null and exists (select 1 from '
+        ~ ref('int_evidence_gone') ~ ' as gone where kept.interaction_id = gone.interaction_id'
+        ~ ' and kept.takes_back_id = gone.takes_back_id)'
     ) -}}
 {% endmacro %}
 

@@ -108,18 +108,16 @@ def test_what_engines_spell_differently_stays_in_macros() -> None:
     assert wrong == []
 
 
-def test_customers_are_made_from_the_interactions_that_a_build_reads() -> None:
-    # A build that continues the one before makes only touched customers anew (docs/incremental.md). These read all.
+def test_a_build_uses_each_interaction_once() -> None:
+    # A build that continues the one before reads what it is the first to know (docs/incremental.md). These look
+    # through all interactions: for ids, by build, or once a month.
     of_everybody = {
-        "dim_customers",
-        "fct_campaign_sends",
         "fct_interaction_counts",
-        "feat_offer_dna",
         "int_build_premises",
         "int_customers_touched",
         "int_interaction_deliveries",
-        "int_interactions_read",
-        "int_offer_popularity",
+        "int_interactions_known",
+        "int_keys_seen",
         "int_product_sales",
         "int_purchases_related",
     }
@@ -148,7 +146,7 @@ def test_every_macro_has_a_test() -> None:
     # build to the next is compared with a build of everything (test_incremental_is_full.py).
     by_building = {"lake", "empty_source", "build_clock", "business_timezone", "staged_channels"}
     by_building |= {"continues", "build_said", "landed_since", "became_known", "before"}
-    by_building |= {"forget_touched", "forget_old_lines"}
+    by_building |= {"forget_touched", "forget_evidence_gone", "expressed_sums"}
     by_building |= {"in_bucket", "other_buckets"}  # test_buckets.py compares them with one statement for all
     tests = "\n".join(path.read_text() for path in (PROJECT / "tests" / "macros").glob("*.sql"))
     assert [name for name in macros() if name not in by_building and f"{name}(" not in tests] == []
@@ -166,8 +164,10 @@ def test_unit_tests_cover_what_the_mathematics_rests_on(world: Settings) -> None
     tested = {unit["model"] for unit in manifest(world)["unit_tests"].values()}
     assert {
         "int_evidence_weighed",
-        "int_gene_days",
+        "int_evidence_taken_back",
+        "int_gene_sums",
         "int_gene_states",
+        "int_orders_summed",
         "int_price_tiers_dated",
         "int_customer_genomes",
         "int_customer_genes",

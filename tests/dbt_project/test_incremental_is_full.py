@@ -130,7 +130,8 @@ def test_day_by_day_gives_what_one_build_of_everything_gives(kept: Settings, tmp
         ours, theirs = table(kept, each), table(whole, each)
         assert list(ours.columns) == list(theirs.columns)
         assert len(ours) == len(theirs), each.name
-        for column in ours.columns:
+        # by which build a row was first known differs, and is meant to
+        for column in ours.columns.drop("_build_number", errors="ignore"):
             _same(ours[column], theirs[column], f"{each.name}.{column}")
 
 

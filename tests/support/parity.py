@@ -161,7 +161,7 @@ def sums_of_build(settings: Settings, at: datetime) -> pd.DataFrame:
         parts = ", ".join(f"sum({name}) as {name}" for name in SUMS)
         frame = connection.execute(
             f"select source_key, gene_hash as gene, any_value(locus_number) as locus, {parts},"
-            " sum(evidence_count)::double as count from int_gene_days"
+            " sum(evidence_count)::double as count from int_gene_sums"
             " join dim_customers using (source_number) group by all"
         ).fetch_df()
         loci = connection.execute("select * from loci").fetch_df().set_index("locus_number")
@@ -176,7 +176,7 @@ def build(settings: Settings) -> warehouse.Inputs:
     """The part of a build that this is about, without its tests: they are run where the world is built."""
     resolve(settings)
     inputs = warehouse.write_inputs(settings)
-    warehouse.dbt(settings, "run", select=" ".join(f"+{table}" for table in ("int_gene_days", *TABLES)))
+    warehouse.dbt(settings, "run", select=" ".join(f"+{table}" for table in ("int_gene_sums", *TABLES)))
     return inputs
 
 

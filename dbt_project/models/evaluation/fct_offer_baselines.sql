@@ -1,7 +1,7 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append", on_schema_change="fail",
-    pre_hook="{{ forget_touched('customer_id') }}"
+    pre_hook="{{ forget_touched('rows of the past') }}"
 ) }}
 
 {#- What simple rankers would say of each pair, from what was known before the label time. A day on which anything
@@ -18,14 +18,14 @@ with covered as (
 lines as (
     select
         customers.customer_id,
-        interactions.product_id,
-        {{ local_date('interactions.evidence_at') }} as evidence_date,
-        {{ local_date('interactions.available_at') }} as available_date
-    from {{ ref('int_interactions_read') }} as interactions
-    inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
+        lines.product_id,
+        lines.evidence_date,
+        lines.available_date
+    from {{ ref('int_lines_read') }} as lines
+    inner join {{ ref('dim_customers') }} as customers on lines.source_number = customers.source_number
     where
-        interactions.interaction_type = 'Order Completed'
-        and interactions.product_id in (select distinct product_id from covered)
+        lines.interaction_type = 'Order Completed'
+        and lines.product_id in (select distinct product_id from covered)
 ),
 
 days as (

@@ -1,18 +1,18 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append", on_schema_change="fail",
-    pre_hook="{{ forget_touched('customer_id') }}"
+    pre_hook="{{ forget_touched('rows of the past') }}"
 ) }}
 
 with redeemed as (
     select distinct
         customers.customer_id,
-        interactions.offer_id
-    from {{ ref('int_interactions_read') }} as interactions
-    inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
+        events.offer_id
+    from {{ ref('int_campaign_events') }} as events
+    inner join {{ ref('dim_customers') }} as customers on events.source_number = customers.source_number
     where
-        interactions.interaction_type = 'Coupon Applied'
-        and interactions.offer_id is not null
+        events.interaction_type = 'Coupon Applied'
+        and events.offer_id is not null
 ),
 
 windows as (
@@ -28,15 +28,15 @@ purchases as (
     select distinct
         windows.customer_id,
         windows.campaign_id,
-        interactions.product_id
+        lines.product_id
     from windows
     inner join {{ ref('dim_customers') }} as customers on windows.customer_id = customers.customer_id
-    inner join {{ ref('int_interactions_read') }} as interactions
+    inner join {{ ref('int_lines_read') }} as lines
         on
-            customers.source_key = interactions.source_key
-            and interactions.occurred_at >= windows.starts_at
-            and interactions.occurred_at < windows.ends_at
-    where interactions.interaction_type = 'Order Completed'
+            customers.source_number = lines.source_number
+            and lines.occurred_at >= windows.starts_at
+            and lines.occurred_at < windows.ends_at
+    where lines.interaction_type = 'Order Completed'
 ),
 
 bought as (

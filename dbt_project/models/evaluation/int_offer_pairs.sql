@@ -12,6 +12,10 @@ inner join {{ ref('dim_offers') }} as offers on sends.campaign_id = offers.campa
 cross join {{ ref('stg_build__clock') }} as build
 where
     offers.ends_at <= build.as_of
-    {%- if continues() %}
-    and sends.customer_id in (select customer_id from {{ ref('int_customers_touched') }})
-    {%- endif %}
+{%- if continues() %}
+and sends.customer_id in (
+    select customer_id
+    from {{ ref('int_customers_touched') }}
+    where is_whole
+)
+{%- endif %}

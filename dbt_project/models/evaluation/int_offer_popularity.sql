@@ -30,13 +30,13 @@ days as (
     select
         source_key,
         product_id,
-        {{ local_date('evidence_at') }} as evidence_date,
-        min({{ local_date('available_at') }}) as available_date
-    from {{ ref('fct_interactions') }}
+        evidence_date,
+        min(available_date) as available_date
+    from {{ ref('int_order_lines') }}
     where
         interaction_type = 'Order Completed'
         and product_id in (select product_id from covered)
-    group by source_key, product_id, {{ local_date('evidence_at') }}
+    group by source_key, product_id, evidence_date
 )
 
 select

@@ -81,11 +81,11 @@ redemptions as (
         count(*) as redemption_count
     from {{ ref('int_offer_moments') }} as moments
     inner join {{ ref('dim_offers') }} as offers on moments.offer_id = offers.offer_id
-    inner join {{ ref('fct_interactions') }} as interactions
+    inner join {{ ref('int_campaign_events') }} as events
         on
-            offers.coupon_upc = interactions.coupon_upc
-            and interactions.available_at < moments.valid_at
-    where interactions.interaction_type = 'Coupon Applied'
+            offers.coupon_upc = events.coupon_upc
+            and events.available_at < moments.valid_at
+    where events.interaction_type = 'Coupon Applied'
     group by moments.offer_id, moments.valid_at
 ),
 

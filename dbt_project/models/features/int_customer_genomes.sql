@@ -1,7 +1,7 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}", post_hook="{{ other_buckets() }}"
+    pre_hook="{{ forget_touched('rows of the cut-off') }}", post_hook="{{ other_buckets() }}"
 ) }}
 
 with clock as (
@@ -60,6 +60,7 @@ vectors as (
 
 select
     spine.customer_id,
+    spine.customer_number,
     spine.valid_at,
     spine.is_cutoff,
     {{ list_field('vectors.gene_rows', 'gene_hash', 'bigint') }} as gene_hashes,

@@ -1,32 +1,26 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}", post_hook="{{ other_buckets() }}"
+    pre_hook="{{ forget_touched('rows of the cut-off') }}", post_hook="{{ other_buckets() }}"
 ) }}
 
 {#- Which products a customer bought on which days, and for how much: what a coupon's use depends on, and what sums by
     product cannot say (on how many days anything that a coupon covers was bought). -#}
-with clock as (
-    select as_of from {{ ref('stg_build__clock') }}
-),
-
-lines as (
+with lines as (
     select
         customers.customer_number,
-        interactions.source_key,
-        interactions.session_id,
-        interactions.product_id,
-        interactions.interaction_type,
-        coalesce(interactions.amount, 0) as amount,
-        {{ local_date('interactions.evidence_at') }} as evidence_date,
-        {{ local_date('interactions.available_at') }} as available_date
-    from {{ ref('int_interactions_read') }} as interactions
-    inner join {{ ref('dim_customers') }} as customers on interactions.source_key = customers.source_key
-    cross join clock
+        lines.source_number,
+        lines.order_id,
+        lines.product_id,
+        lines.product_hash,
+        lines.interaction_type,
+        coalesce(lines.amount, 0) as amount,
+        lines.evidence_date,
+        lines.available_date
+    from {{ ref('int_lines_read') }} as lines
+    inner join {{ ref('dim_customers') }} as customers on lines.source_number = customers.source_number
     where
-        interactions.interaction_type in ('Order Completed', 'Order Refunded')
-        and interactions.product_id is not null
-        and interactions.available_at < clock.as_of
+        lines.product_id is not null
         and {{ in_bucket('customers.customer_number') }}
 ),
 
@@ -38,37 +32,37 @@ refunded as (
 
 orders_of_refunds as (
     select
-        lines.source_key,
-        lines.session_id,
+        lines.source_number,
+        lines.order_id,
         lines.product_id,
         min(lines.evidence_date) as evidence_date
     from lines
     where
         lines.interaction_type = 'Order Completed'
-        and lines.session_id in (select refunded.session_id from refunded)
-    group by lines.source_key, lines.session_id, lines.product_id
+        and lines.order_id in (select refunded.order_id from refunded)
+    group by lines.source_number, lines.order_id, lines.product_id
 ),
 
 -- Money given back counts on its order's day, from when the refund is known.
 refunds as (
     select
         refunded.customer_number,
-        refunded.product_id,
+        refunded.product_hash,
         orders.evidence_date,
         refunded.available_date,
         -abs(refunded.amount) as amount
     from refunded
     inner join orders_of_refunds as orders
         on
-            refunded.source_key = orders.source_key
-            and refunded.session_id = orders.session_id
+            refunded.source_number = orders.source_number
+            and refunded.order_id = orders.order_id
             and refunded.product_id = orders.product_id
 ),
 
 amounts as (
     select
         customer_number,
-        product_id,
+        product_hash,
         evidence_date,
         available_date,
         amount
@@ -77,31 +71,22 @@ amounts as (
     union all
     select
         customer_number,
-        product_id,
+        product_hash,
         evidence_date,
         available_date,
         amount
     from refunds
 ),
 
-products as (
-    select distinct
-        product_id,
-        {{ hash_bigint("'product:' || product_id") }} as product_hash
-    from {{ ref('int_interactions_read') }}
-    where product_id is not null
-),
-
 days as (
     select
-        amounts.customer_number,
-        products.product_hash,
-        amounts.evidence_date,
-        amounts.available_date,
-        sum(amounts.amount) as amount
+        customer_number,
+        product_hash,
+        evidence_date,
+        available_date,
+        sum(amount) as amount
     from amounts
-    inner join products on amounts.product_id = products.product_id
-    group by amounts.customer_number, products.product_hash, amounts.evidence_date, amounts.available_date
+    group by customer_number, product_hash, evidence_date, available_date
 ),
 
 spine as (
@@ -134,6 +119,7 @@ vectors as (
 
 select
     spine.customer_id,
+    spine.customer_number,
     spine.valid_at,
     spine.is_cutoff,
     {{ list_field('vectors.purchase_rows', 'product_hash', 'bigint') }} as purchase_hashes,

@@ -1,7 +1,7 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}"
+    pre_hook="{{ forget_touched('rows of the cut-off') }}"
 ) }}
 
 {#- Scalars beside the genes. Everything is an instant, a count, a sum decayed to valid_at, or a share of such sums:
@@ -17,22 +17,41 @@ sources as (
     select
         spine.spine_number,
         spine.valid_at,
-        customers.source_key
+        customers.source_number
     from spine
     inner join {{ ref('dim_customers') }} as customers on spine.customer_number = customers.customer_number
 ),
 
-orders as (
+-- An order is what was known of it by then.
+known_orders as (
     select
         sources.spine_number,
-        orders.*,
-        {{ decay('orders.ordered_at', 'sources.valid_at', 28) }} as h28,
-        {{ decay('orders.ordered_at', 'sources.valid_at', 180) }} as h180
+        sources.source_number,
+        orders.order_id,
+        max(sources.valid_at) as valid_at,
+        min(orders.store_id) as store_id,
+        min(orders.ordered_at) as ordered_at,
+        sum(orders.line_count) as line_count,
+        sum(orders.amount) as amount,
+        sum(orders.retail_discount_amount) as retail_discount_amount,
+        sum(orders.coupon_discount_amount) as coupon_discount_amount,
+        sum(orders.coupon_line_count) as coupon_line_count
     from sources
     inner join {{ ref('int_orders_summed') }} as orders
         on
-            sources.source_key = orders.source_key
+            sources.source_number = orders.source_number
             and orders.available_at < sources.valid_at
+    group by sources.spine_number, sources.source_number, orders.order_id
+),
+
+orders as (
+    select
+        *,
+        {{ local_date('ordered_at') }} as ordered_date,
+        {{ local_hour('ordered_at') }} as ordered_hour,
+        {{ decay('ordered_at', 'valid_at', 28) }} as h28,
+        {{ decay('ordered_at', 'valid_at', 180) }} as h180
+    from known_orders
 ),
 
 order_traits as (
@@ -114,20 +133,40 @@ cadence as (
 ),
 
 -- Few rows: sends, redemptions, refunds.
+events as (
+    select
+        source_number,
+        interaction_type,
+        campaign_id,
+        evidence_at,
+        available_at,
+        cast(null as double) as amount
+    from {{ ref('int_campaign_events') }}
+    union all
+    select
+        source_number,
+        interaction_type,
+        cast(null as string) as campaign_id,
+        evidence_at,
+        available_at,
+        amount
+    from {{ ref('int_lines_read') }}
+    where interaction_type = 'Order Refunded'
+),
+
 others as (
     select
         sources.spine_number,
-        interactions.interaction_type,
-        interactions.campaign_id,
-        interactions.evidence_at,
-        interactions.amount,
-        {{ decay('interactions.evidence_at', 'sources.valid_at', 180) }} as h180
+        events.interaction_type,
+        events.campaign_id,
+        events.evidence_at,
+        events.amount,
+        {{ decay('events.evidence_at', 'sources.valid_at', 180) }} as h180
     from sources
-    inner join {{ ref('int_interactions_read') }} as interactions
+    inner join events
         on
-            sources.source_key = interactions.source_key
-            and interactions.available_at < sources.valid_at
-    where interactions.interaction_type in ('Campaign Sent', 'Coupon Applied', 'Order Refunded')
+            sources.source_number = events.source_number
+            and events.available_at < sources.valid_at
 ),
 
 other_traits as (
@@ -207,10 +246,10 @@ profiles as (
         profiles.household_composition,
         profiles.kids_count
     from sources
-    inner join {{ ref('stg_crm__profiles') }} as profiles
+    inner join {{ ref('int_profiles_known') }} as profiles
         on
-            sources.source_key = profiles.source_key
-            and greatest(profiles.occurred_at, profiles.received_at) < sources.valid_at
+            sources.source_number = profiles.source_number
+            and profiles.available_at < sources.valid_at
     qualify
         row_number() over (
             partition by sources.spine_number order by profiles.occurred_at desc, profiles.interaction_id asc
@@ -219,6 +258,7 @@ profiles as (
 
 select
     spine.customer_id,
+    spine.customer_number,
     spine.valid_at,
     spine.is_cutoff,
 

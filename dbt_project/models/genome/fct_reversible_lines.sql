@@ -1,35 +1,19 @@
-{%- do ref('dim_customers') -%}
-{%- do ref('int_customers_touched') -%}
-{{ config(
-    materialized="incremental", incremental_strategy="append", on_schema_change="fail",
-    pre_hook=["{{ forget_touched('source_key') }}", "{{ forget_old_lines() }}"]
-) }}
+{{ config(materialized="view") }}
 
 {#- What a refund can still meet: the live path looks up here what it cannot have seen itself. -#}
-with kinds as (
-    select reverses as interaction_type
-    from {{ ref('evidence_weights') }}
-    where reverses is not null
-    union
-    select interaction_type
-    from {{ ref('evidence_weights') }}
-    where reverses is not null
-)
-
 select
-    interactions.source_key,
-    coalesce(interactions.order_id, interactions.session_id) as order_id,
-    interactions.product_id,
-    interactions.interaction_type,
-    interactions.interaction_id,
-    interactions.line_number,
-    interactions.quantity,
-    interactions.evidence_at
-from {{ ref('int_interactions_read') }} as interactions
-inner join kinds on interactions.interaction_type = kinds.interaction_type
+    lines.source_key,
+    lines.order_id,
+    lines.product_id,
+    lines.interaction_type,
+    lines.interaction_id,
+    lines.line_number,
+    lines.quantity,
+    lines.evidence_at,
+    lines._build_number
+from {{ ref('int_order_lines') }} as lines
 cross join {{ ref('stg_build__clock') }} as clock
 where
-    interactions.product_id is not null
-    and coalesce(interactions.order_id, interactions.session_id) is not null
-    and interactions.available_at < clock.as_of
-    and {{ days_between('interactions.evidence_at', 'clock.as_of') }} < {{ var('purchase_days') }}
+    lines.product_id is not null
+    and lines.order_id is not null
+    and {{ days_between('lines.evidence_at', 'clock.as_of') }} < {{ var('purchase_days') }}

@@ -1,7 +1,7 @@
 {%- do ref('int_customers_touched') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append",
-    pre_hook="{{ forget_touched() }}"
+    pre_hook="{{ forget_touched('all rows') }}"
 ) }}
 
 {#- Distinctiveness after Monroe et al. 2008: log-odds against the population with an informative Dirichlet prior. -#}
@@ -92,6 +92,7 @@ compared as (
 
 select
     compared.customer_id,
+    compared.customer_number,
     genes.gene_id,
     compared.gene_hash,
     genes.locus_id,

@@ -1,10 +1,6 @@
 {#- Text becomes DNA: one row for each motive that a person named in words of their own. What came in are the motives
     alone ("price -ethics"), as the vocabulary recognised them; a `-` stands before those that the words speak against. -#}
-with clock as (
-    select as_of from {{ ref('stg_build__clock') }}
-),
-
-alleles as (
+with alleles as (
     select distinct allele
     from {{ ref('vocabulary') }}
     where locus_id = 'motive'
@@ -12,13 +8,10 @@ alleles as (
 
 spoken as (
     select
-        interactions.*,
-        ' ' || interactions.motives || ' ' as words
-    from {{ ref('int_interactions_read') }} as interactions
-    cross join clock
-    where
-        interactions.motives is not null
-        and interactions.available_at < clock.as_of
+        *,
+        ' ' || motives || ' ' as words
+    from {{ ref('int_interactions_known') }}
+    where motives is not null
 ),
 
 named as (
@@ -35,7 +28,8 @@ select
     named.interaction_id,
     named.interaction_type,
     named.channel,
-    customers.source_number,
+    named.source_key,
+    named.source_number,
     -- A motive bears its own gene, as a product bears its genes.
     'motive:' || named.allele as product_id,
     named.evidence_at,
@@ -43,7 +37,6 @@ select
     case when named.is_against then 0 else weights.weight end as weight_for,
     case when named.is_against then weights.weight else 0 end as weight_against
 from named
-inner join {{ ref('dim_customers') }} as customers on named.source_key = customers.source_key
 inner join {{ ref('motive_weights') }} as weights on named.interaction_type = weights.interaction_type
 where
     named.is_named

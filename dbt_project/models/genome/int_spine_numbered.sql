@@ -1,16 +1,24 @@
-{%- do ref('int_customers_touched') -%}
-{#- Where the genome is wanted: every customer at the cut-off, and each customer at the label times of training. -#}
+{%- do ref('int_sources_touched') -%}
+{%- do ref('dim_customers') -%}
+{#- Where the genome is wanted: every customer at the cut-off, and each customer at the label times of training;
+    where a build continues the one before, whom it touches, and label times of those whose past has changed. -#}
 with clock as (
     select as_of from {{ ref('stg_build__clock') }}
 ),
 
 customers as (
+    {% if continues() -%}
     select distinct
         customer_id,
-        customer_number
+        customer_number,
+        is_whole
+    from {{ ref('int_sources_touched') }}
+    {%- else -%}
+    select distinct
+        customer_id,
+        customer_number,
+        true as is_whole
     from {{ ref('dim_customers') }}
-    {% if continues() -%}
-    where customer_id in (select customer_id from {{ ref('int_customers_touched') }})
     {%- endif %}
 ),
 
@@ -34,7 +42,9 @@ moments as (
     from {{ ref('fct_campaign_sends') }} as sends
     inner join customers on sends.customer_id = customers.customer_id
     cross join clock
-    where sends.label_at < clock.as_of
+    where
+        sends.label_at < clock.as_of
+        and customers.is_whole
 )
 
 select

@@ -1,11 +1,11 @@
 with keys as (
     select
         source_key,
-        min(occurred_at) as valid_from,
-        min(available_at) as known_at
-    from {{ ref('fct_interactions') }}
-    where source_key is not null
-    group by source_key
+        source_number,
+        min(valid_from) as valid_from,
+        min(known_at) as known_at
+    from {{ ref('int_keys_seen') }}
+    group by source_key, source_number
 ),
 
 believed as (
@@ -20,8 +20,11 @@ select
     keys.source_key,
     -- A key that nothing links is a customer of its own.
     coalesce(believed.believed_id, keys.source_key) as customer_id,
-    {{ hash_bigint('keys.source_key') }} as source_number,
-    {{ hash_bigint('customer_id') }} as customer_number,
+    keys.source_number,
+    case
+        when believed.believed_id is null then keys.source_number
+        else {{ hash_bigint('believed.believed_id') }}
+    end as customer_number,
     keys.valid_from,
     keys.known_at
 from keys

@@ -4,7 +4,7 @@ with reached as (
         campaign_id,
         occurred_at,
         available_at
-    from {{ ref('fct_interactions') }}
+    from {{ ref('int_campaign_events') }}
     where
         interaction_type = 'Campaign Sent'
         and campaign_id is not null

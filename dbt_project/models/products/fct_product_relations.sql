@@ -1,6 +1,8 @@
 {#- What could stand in for a product, what goes with it, and what would be a step up, each kind with the best first. A
     lift is how many times as often as by chance; what is kept is its lower bound (two standard errors below the
-    count), so that few cases prove little. -#}
+    count), so that few cases prove little. Kept: they stand until the next month begins. -#}
+{{ config(materialized="incremental", incremental_strategy="append", on_schema_change="fail") }}
+
 with counts as (
     select
         product_number,
@@ -170,4 +172,6 @@ select
     ranked.price_step,
     ranked.version_at as known_at
 from ranked
-where ranked.relation_rank <= {{ var('relations_of_a_product') }}
+where
+    ranked.relation_rank <= {{ var('relations_of_a_product') }}
+    and {{ 'false' if is_incremental() else 'true' }}

@@ -1,7 +1,10 @@
 {#- Pairs of products, each pair once: in how many baskets both were, and, of two of one type, how many people bought
-    both, and which of them first. -#}
+    both, and which of them first. Kept: they stand until the next month begins. -#}
+{{ config(materialized="incremental", incremental_strategy="append") }}
+
 with purchases as (
     select * from {{ ref('int_purchases_related') }}
+    where {{ 'false' if is_incremental() else 'true' }}
 ),
 
 together as (

@@ -1,5 +1,8 @@
 {#- The products that relations are looked for between: of each type the most bought ones, with the attributes that held
-    when the cut-off's month began. Relations are frozen for that month, and know nothing of later. -#}
+    when the cut-off's month began. Relations are frozen for that month, and know nothing of later. Kept: they stand
+    until the next month begins. -#}
+{{ config(materialized="incremental", incremental_strategy="append") }}
+
 with version as (
     select {{ local_midnight("date_trunc('month', " ~ local_date('as_of') ~ ")") }} as version_at
     from {{ ref('stg_build__clock') }}
@@ -11,7 +14,9 @@ sold as (
         sum(days.line_count) as line_count
     from {{ ref('int_product_days') }} as days
     cross join version
-    where days.available_date < {{ local_date('version.version_at') }}
+    where
+        days.available_date < {{ local_date('version.version_at') }}
+        and {{ 'false' if is_incremental() else 'true' }}
     group by days.product_id
     having sum(days.line_count) >= {{ var('relation_minimum_lines') }}
 ),

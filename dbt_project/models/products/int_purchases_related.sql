@@ -1,5 +1,7 @@
 {#- What relations between products are read from: each basket and product once, in small numbers, because they are met
-    with one another in pairs. -#}
+    with one another in pairs. Kept: they stand until the next month begins. -#}
+{{ config(materialized="incremental", incremental_strategy="append") }}
+
 with lines as (
     select
         customers.customer_number,
@@ -14,6 +16,7 @@ with lines as (
         and interactions.quantity > 0
         and coalesce(interactions.order_id, interactions.session_id) is not null
         and interactions.available_at < products.version_at
+        and {{ 'false' if is_incremental() else 'true' }}
 ),
 
 baskets as (
