@@ -15,6 +15,7 @@ only whom they touch (docs/incremental.md). What it can be continued from is wri
 import hashlib
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -60,8 +61,8 @@ _OF_THE_WHOLE = (
 )
 """Data tests that read what is kept: rows that stay passed them when they were made."""
 
-_BUCKET_ROWS: Final = 2_000_000
-"""Interactions whose customers' lists are made at once: they take about 2 GB."""
+_BUCKET_ROWS_IN_A_GIGABYTE: Final = 600_000
+"""Of memory: interactions whose customers' genes and lists are made at once."""
 
 _FAILED = frozenset({"error", "fail", "runtime error"})
 _RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogUnitTestResult"})
@@ -256,7 +257,6 @@ class Kept:
     Attributes:
         batches: every name that a row of the lake may have as `_batch_id`, and that has been read.
         retired: rows that had left the lake.
-        catalog: fingerprint of the feeds.
         project: fingerprint of the dbt project.
         business_timezone: by which days begin.
         as_of: the cut-off.
@@ -266,7 +266,6 @@ class Kept:
 
     batches: tuple[str, ...]
     retired: tuple[str, ...]
-    catalog: str
     project: str
     business_timezone: str
     as_of: str
@@ -281,7 +280,6 @@ class Kept:
         before, after = (datetime.fromisoformat(each.as_of) for each in (self, now))
         told = {
             "the dbt project has changed": self.project != now.project,
-            "the catalogue has changed": self.catalog != now.catalog,
             "rows have left the lake": self.retired != now.retired,
             "the clock was set back": after < before,
             # Everybody is compared with another population then; and it is as good a day as any to begin anew.
@@ -331,7 +329,6 @@ def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "")
     kept = Kept(
         batches=_batch_names(interactions),
         retired=tuple(sorted(each.compaction_id for each in interactions.compactions if not each.files)),
-        catalog=catalog.fingerprint(),
         project=project_fingerprint(),
         business_timezone=settings.business_timezone,
         as_of=as_of,
@@ -544,8 +541,20 @@ def build(
 def _run(settings: Settings, inputs: Inputs, on_node: Callable[[Node, int], None] | None) -> DbtReport:
     continues = not inputs.anew
     exclude = f"tag:{_SCORES}" + (f" {_OF_THE_WHOLE}" if continues else "")
-    buckets = 1 + sum(inputs.accepted.values()) // _BUCKET_ROWS
+    at_once = max(1, round(_gigabytes(settings.memory_limit) * _BUCKET_ROWS_IN_A_GIGABYTE))
+    buckets = 1 + sum(inputs.accepted.values()) // at_once
     return dbt(settings, "build", exclude=exclude, continues=continues, buckets=buckets, on_node=on_node)
+
+
+def _gigabytes(memory_limit: str) -> float:
+    """A memory limit as DuckDB writes it; a part of the machine's memory where it is one."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([KMGT]?)i?B?\s*", memory_limit, re.IGNORECASE)
+    if found is None:
+        import psutil
+
+        share = re.fullmatch(r"\s*([0-9.]+)\s*%\s*", memory_limit)
+        return float(psutil.virtual_memory().total) / 2**30 * (float(share[1]) / 100 if share else 0.8)
+    return float(found[1]) * 1000.0 ** ("KMGT".find(found[2].upper()) - 2 if found[2] else -3)
 
 
 def build_layer(

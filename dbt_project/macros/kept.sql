@@ -136,13 +136,22 @@
     ) -}}
 {% endmacro %}
 
-{#- Lists of all customers at once may not fit into memory: they are made in buckets of customers, one statement each
-    (`GENOME_BUCKETS`, from genome/warehouse.py). A dbt model says `in_bucket` where it first reads customers, which is
-    true of the first bucket, and `other_buckets` as its post-hook. -#}
+{#- What is made of all customers at once may not fit into memory: it is made in buckets of customers, one statement
+    each (`GENOME_BUCKETS`, from genome/warehouse.py). A dbt model says `in_bucket` where it first reads customers, which
+    is true of the first bucket, and `other_buckets` as its post-hook. A bucket is a range of customer numbers, which are
+    evenly spread hashes: where one table was made in buckets, an engine that reads a bucket of it skips the others. -#}
 {% macro in_bucket(customer_number) %}
     {%- set buckets = env_var('GENOME_BUCKETS', '1') | int -%}
     {%- if buckets == 1 or continues() -%}{{ return('true') }}{%- endif -%}
-    {{- return(customer_number ~ ' % ' ~ buckets ~ ' = /* bucket */ 0') -}}
+    {{- return(customer_number ~ ' between ' ~ bucket_bounds(0, buckets)) -}}
+{% endmacro %}
+
+{#- The first and the last customer number of a bucket, as they stand in a statement. -#}
+{% macro bucket_bounds(bucket, buckets) %}
+    {%- set numbers = 2 ** 60 -%}
+    {{- return(
+        '/* bucket */ ' ~ (numbers * bucket // buckets) ~ ' and ' ~ (numbers * (bucket + 1) // buckets - 1)
+    ) -}}
 {% endmacro %}
 
 {#- The statements that make all buckets but the first, from the dbt model's own text: its post-hook. -#}
@@ -152,7 +161,8 @@
     {%- set inserts = [] -%}
     {%- for bucket in range(1, buckets) -%}
         {%- do inserts.append(
-            'insert into ' ~ this ~ ' ' ~ model['compiled_code'] | replace('/* bucket */ 0', bucket | string)
+            'insert into ' ~ this ~ ' '
+            ~ model['compiled_code'] | replace(bucket_bounds(0, buckets), bucket_bounds(bucket, buckets))
         ) -%}
     {%- endfor -%}
     {{- return(inserts | join(';\n')) -}}

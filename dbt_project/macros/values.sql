@@ -58,19 +58,20 @@
     {{- return('try_cast(' ~ value ~ ' as ' ~ type ~ ')') -}}
 {% endmacro %}
 
-{#- An aggregate: one list of rows, sorted by the first of the columns (the first `keys`, where that one repeats).
-    Lists taken from it by `list_field` are aligned because they come from one list. -#}
-{% macro sorted_rows(columns, keys=1) %}
-    {{- return(adapter.dispatch('sorted_rows', 'customer_genome')(columns, keys)) -}}
+{#- An aggregate: one list of rows, sorted by the first of the columns, then by the second, and so on. Lists taken from
+    it by `list_field` are aligned because they come from one list. -#}
+{% macro sorted_rows(columns) %}
+    {{- return(adapter.dispatch('sorted_rows', 'customer_genome')(columns)) -}}
 {% endmacro %}
 
-{% macro duckdb__sorted_rows(columns, keys) %}
+{% macro duckdb__sorted_rows(columns) %}
     {%- set fields = [] -%}
     {%- for column in columns -%}{%- do fields.append(column ~ ' := ' ~ column) -%}{%- endfor -%}
-    {{- return('list(struct_pack(' ~ fields | join(', ') ~ ') order by ' ~ columns[:keys] | join(', ') ~ ')') -}}
+    {#- Twice as fast as an ordered aggregate. -#}
+    {{- return('list_sort(list(struct_pack(' ~ fields | join(', ') ~ ')))') -}}
 {% endmacro %}
 
-{% macro spark__sorted_rows(columns, keys) %}
+{% macro spark__sorted_rows(columns) %}
     {{- return('array_sort(collect_list(struct(' ~ columns | join(', ') ~ ')))') -}}
 {% endmacro %}
 

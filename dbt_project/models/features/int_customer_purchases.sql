@@ -112,7 +112,7 @@ purchases as (
 vectors as (
     select
         spine_number,
-        {{ sorted_rows(['product_hash', 'bought_day', 'amount'], keys=3) }} as purchase_rows
+        {{ sorted_rows(['product_hash', 'bought_day', 'amount']) }} as purchase_rows
     from purchases
     group by spine_number
 )

@@ -4,9 +4,9 @@
     cut-off; shares, and what is made of them, stand. -#}
 select
     genes.customer_id,
-    genes.gene_id,
+    named.gene_id,
     genes.gene_hash,
-    genes.locus_id,
+    named.locus_id,
     genes.affinity_now * {{ decay('genes.as_of', 'clock.as_of', 'loci.half_life_now_days') }} as affinity_now,
     genes.affinity_character
     * {{ decay('genes.as_of', 'clock.as_of', 'loci.half_life_character_days') }} as affinity_character,
@@ -19,5 +19,6 @@ select
     genes.last_at,
     clock.as_of
 from {{ ref('int_customer_genes') }} as genes
-inner join {{ ref('loci') }} as loci on genes.locus_id = loci.locus_id
+inner join {{ ref('dim_genes') }} as named on genes.gene_hash = named.gene_hash
+inner join {{ ref('loci') }} as loci on genes.locus_number = loci.locus_number
 cross join {{ ref('stg_build__clock') }} as clock

@@ -93,9 +93,8 @@ compared as (
 select
     compared.customer_id,
     compared.customer_number,
-    genes.gene_id,
     compared.gene_hash,
-    genes.locus_id,
+    compared.locus_number,
     (compared.for_now - compared.against_now) * compared.scale_now as affinity_now,
     (compared.for_character - compared.against_character) * compared.scale_character as affinity_character,
     compared.share_now,
@@ -119,4 +118,3 @@ select
     compared.last_at,
     compared.as_of
 from compared
-inner join {{ ref('dim_genes') }} as genes on compared.gene_hash = genes.gene_hash

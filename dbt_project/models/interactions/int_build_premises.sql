@@ -2,6 +2,9 @@
     it by itself. -#}
 {%- set notice = var('price_tier_notice_days') -%}
 {%- set popularity = before('int_offer_popularity') -%}
+{%- set evidence = before('int_evidence_weighed') -%}
+{%- set genes_now, genes_then = ref('int_product_genes_unioned'), ref('int_product_genes_before') -%}
+{%- set offers_now, products_now, offers_then = ref('dim_offers'), ref('int_offer_products'), ref('int_offers_before') -%}
 
 with clock as (
     select
@@ -41,6 +44,96 @@ came_before as (
         or (deliveries.received_at = kept.received_at and deliveries._batch_id < kept._batch_id)
 ),
 
+{% if evidence is not none -%}
+-- Product DNA up to then, as it is told now and as it was told then: evidence of the past has been weighed by it.
+dna_now as (
+    select
+        genes.product_id,
+        genes.gene_hash,
+        genes.weight,
+        genes.valid_from,
+        coalesce(least(genes.valid_to, clock.since), clock.since) as valid_to
+    from {{ genes_now }} as genes
+    cross join clock
+    where genes.valid_from < clock.since
+),
+
+dna_then as (
+    select
+        genes.product_id,
+        genes.gene_hash,
+        genes.weight,
+        genes.valid_from,
+        coalesce(least(genes.valid_to, clock.since), clock.since) as valid_to
+    from {{ genes_then }} as genes
+    cross join clock
+    where genes.valid_from < clock.since
+),
+
+dna_changed as (
+    (
+        select * from dna_now
+        except
+        select * from dna_then
+    )
+    union
+    (
+        select * from dna_then
+        except
+        select * from dna_now
+    )
+),
+
+weighed_otherwise as (
+    select 'the DNA of a product is told otherwise for a time of which there is evidence' as reason
+    from {{ evidence }} as evidence
+    inner join dna_changed
+        on
+            evidence.product_id = dna_changed.product_id
+            and evidence.evidence_at >= dna_changed.valid_from
+            and evidence.evidence_at < dna_changed.valid_to
+    where evidence._build_number < {{ build_said('build_number') }}
+),
+
+-- Outcomes of campaigns that have ended stand.
+offers_now as (
+    select
+        offers.offer_id,
+        offers.campaign_id,
+        offers.starts_at,
+        offers.ends_at,
+        products.product_id
+    from {{ offers_now }} as offers
+    inner join {{ products_now }} as products on offers.offer_id = products.offer_id
+    cross join clock
+    where offers.ends_at <= clock.since
+),
+
+offers_then as (
+    select offers.*
+    from {{ offers_then }} as offers
+    cross join clock
+    where offers.ends_at <= clock.since
+),
+
+offered_otherwise as (
+    select 'an offer of a campaign that has ended is told otherwise' as reason
+    from (
+        (
+            select * from offers_now
+            except
+            select * from offers_then
+        )
+        union
+        (
+            select * from offers_then
+            except
+            select * from offers_now
+        )
+    ) as changed
+),
+
+{% endif -%}
 {% if popularity is not none -%}
 -- What was popular when an offer could be chosen has been counted.
 counted as (
@@ -58,6 +151,12 @@ reasons as (
     select reason from known_before
     union
     select reason from came_before
+    {% if evidence is not none -%}
+    union
+    select reason from weighed_otherwise
+    union
+    select reason from offered_otherwise
+    {% endif -%}
     {% if popularity is not none -%}
     union
     select reason from known_before_a_label

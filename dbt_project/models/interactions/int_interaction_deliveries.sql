@@ -25,9 +25,19 @@ with landed as (
 ),
 
 -- Almost every id came once: only the others are looked at closely.
+ids as (
+    {% for staging in staged_channels() -%}
+    select {{ row_hash('interaction_id') }} as interaction_hash
+    from {{ ref(staging) }}
+    where {{ landed_since() }}
+    {% if not loop.last %}union all
+    {% endif -%}
+    {% endfor %}
+),
+
 repeated as (
     select interaction_hash
-    from landed
+    from ids
     group by interaction_hash
     having count(*) > 1
 ),
@@ -50,21 +60,23 @@ earlier as (
     from {{ ref('fct_interactions') }} as kept
     where
         kept._build_number < {{ build_said('build_number') }}
-        and kept.interaction_hash in (select interaction_hash from landed)
+        and kept.interaction_hash in (select interaction_hash from ids)
 ),
 
 {% endif -%}
+wanted as (
+    select interaction_hash from repeated
+    {% if is_incremental() -%}
+    union
+    select interaction_hash from earlier
+    {%- endif %}
+),
+
 deliveries as (
     select landed.*
     from landed
-    inner join repeated on landed.interaction_hash = repeated.interaction_hash
+    inner join wanted on landed.interaction_hash = wanted.interaction_hash
     {% if is_incremental() -%}
-    union all
-    select landed.*
-    from landed
-    where
-        landed.interaction_hash in (select interaction_hash from earlier)
-        and landed.interaction_hash not in (select interaction_hash from repeated)
     union all
     select earlier.*
     from earlier

@@ -11,52 +11,54 @@
     'campaign_id': 'string', 'coupon_upc': 'string', 'order_id': 'string', 'motives': 'string'
 } -%}
 
-with landed as (
+{#- It stands twice below: an engine would write down a relation that is named twice before it reads it. -#}
+{%- set landed -%}
     {% for staging, brings in channels.items() -%}
     select
         {% for column in common -%}
         {{ column }},
         {% endfor -%}
         {% for column, type in extras.items() -%}
-        {% if column in brings %}{{ column }}{% else %}cast(null as {{ type }}){% endif %} as {{ column }}
-        {%- if not loop.last %},{% endif %}
+        {% if column in brings %}{{ column }}{% else %}cast(null as {{ type }}){% endif %} as {{ column }},
         {% endfor -%}
+        {{ row_hash('interaction_id') }} as interaction_hash
     from {{ ref(staging) }}
     where {{ landed_since() }}
     {% if not loop.last %}union all
     {% endif -%}
     {% endfor %}
-),
-
-unioned as (
-    select
-        *,
-        {{ row_hash('interaction_id') }} as interaction_hash
-    from landed
-),
+{%- endset %}
 
 -- A redelivery brings the same id again. Only those few rows are sorted: the others pass by.
-redelivered as (
+with redelivered as (
     select interaction_hash
-    from unioned
+    from (
+        {% for staging in channels -%}
+        select {{ row_hash('interaction_id') }} as interaction_hash
+        from {{ ref(staging) }}
+        where {{ landed_since() }}
+        {% if not loop.last %}union all
+        {% endif -%}
+        {% endfor %}
+    ) as ids
     group by interaction_hash
     having count(*) > 1
 ),
 
 first_deliveries as (
-    select unioned.*
-    from unioned
-    inner join redelivered on unioned.interaction_hash = redelivered.interaction_hash
+    select deliveries.*
+    from ({{ landed }}) as deliveries
+    inner join redelivered on deliveries.interaction_hash = redelivered.interaction_hash
     qualify
         row_number() over (
-            partition by unioned.interaction_id order by unioned.received_at, unioned._batch_id
+            partition by deliveries.interaction_id order by deliveries.received_at, deliveries._batch_id
         ) = 1
 ),
 
 once as (
-    select unioned.*
-    from unioned
-    left join redelivered on unioned.interaction_hash = redelivered.interaction_hash
+    select deliveries.*
+    from ({{ landed }}) as deliveries
+    left join redelivered on deliveries.interaction_hash = redelivered.interaction_hash
     where redelivered.interaction_hash is null
     union all
     select * from first_deliveries

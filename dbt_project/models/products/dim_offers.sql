@@ -1,3 +1,4 @@
+{%- do ref('int_offers_before') -%}
 with newest as (
     select
         offer_id,

@@ -1,3 +1,4 @@
+{%- do ref('int_offers_before') -%}
 {#- Newest announcement of each offer, one row for each product that it covers. -#}
 with newest as (
     select

@@ -1,3 +1,4 @@
+{%- do ref('int_product_genes_before') -%}
 {#- A locus that is a column of the product's versions: its id, and the column that holds its allele. -#}
 {%- set columns = {
     'department': 'department',
