@@ -550,9 +550,8 @@ class History:
 
     def distinctiveness(self, state: State, known_at: datetime) -> Floats:
         """Log-odds against the population of the month, as z-scores (Monroe et al. 2008); nan where there is none."""
-        people = _population(
-            self._publication, known_at.astimezone(self._zone).date().replace(day=1), known_at
-        )
+        month = known_at.astimezone(self._zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        people = _population(self._publication, month)
         genes, locus, share = state.gene, state.locus, state.share_character
         prior = self.parameters.prior
         own_total = _sums_of(state.evidence, locus) ** 2 / _sums_of(state.squares, locus)
@@ -589,10 +588,10 @@ class _Population:
     genes: dict[int, int]
 
 
-def _population(publication: Publication, month: date, known: datetime) -> _Population:
+def _population(publication: Publication, month: datetime) -> _Population:
     import pyarrow.parquet as pq
 
-    months = pq.read_table(publication.files("gene_months"), filters=[("month_date", "<", month)])
+    months = pq.read_table(publication.files("gene_months"), filters=[("month_date", "<", month.date())])
     gene, place = np.unique(months.column("gene_hash").to_numpy(), return_inverse=True)
 
     def total(name: str) -> Floats:
@@ -609,17 +608,17 @@ def _population(publication: Publication, month: date, known: datetime) -> _Popu
         for each in loci
     }
     share = np.nan_to_num(_shares(towards - against, locus))
-    return _Population(gene, share, evidence, _gene_counts(publication, known))
+    return _Population(gene, share, evidence, _gene_counts(publication, month))
 
 
-def _gene_counts(publication: Publication, known: datetime) -> dict[int, int]:
-    """By locus: how many genes any product had had by then."""
+def _gene_counts(publication: Publication, month: datetime) -> dict[int, int]:
+    """By locus: how many genes any product had when a month began."""
     import pyarrow.parquet as pq
 
     dna = pq.read_table(
         publication.files("dim_product_dna"),
         columns=["gene_hash", "locus_id"],
-        filters=[("valid_from", "<", known)],
+        filters=[("valid_from", "<", month)],
     )
     genes = dna.group_by(["gene_hash", "locus_id"]).aggregate([]).column("locus_id").value_counts()
     numbers = {row["locus_id"]: row["locus_number"] for row in _loci(publication)}

@@ -304,9 +304,9 @@ def test_feature_rows_at_label_times_know_nothing_later(
 def test_distinctiveness_against_everybody(
     world: Settings, lake: pd.DataFrame, customers: list[str], dna: Any
 ) -> None:
-    genes = built.published(world, "dim_genes")
-    in_locus = genes.groupby("locus_id").gene_id.nunique()
     version = pd.Timestamp("2017-12-01", tz=ZONE)
+    genes = built.published(world, "dim_product_dna")
+    in_locus = genes[genes.valid_from < version].groupby("locus_id").gene_id.nunique()
     # Everybody's evidence that was available when the month began.
     people: dict[str, Gene] = {}
     for _, rows in lake.groupby("customer_key"):
@@ -364,20 +364,19 @@ def test_traits_from_orders_by_hand(world: Settings, lake: pd.DataFrame, custome
         mine = lake[lake.customer_key == customer.split(":")[1]].copy()
         mine["available_at"] = mine[["occurred_at", "received_at"]].max(axis=1)
         mine["evidence_at"] = mine[["occurred_at", "received_at"]].min(axis=1)
-        lines = mine[mine.interaction_type == "Order Completed"].copy()
+        # an order is what was known of it by then
+        lines = mine[(mine.interaction_type == "Order Completed") & (mine.available_at < at)].copy()
         lines["amount"] = lines.amount.astype(float)
         said = [json.loads(text) for text in lines.properties]
         lines["discount"] = [float(each.get("retail_discount", 0)) for each in said]
         lines["coupon"] = [float(each.get("coupon_discount", 0)) for each in said]
         orders = lines.groupby("session_id").agg(
             at=("evidence_at", "min"),
-            available_at=("available_at", "max"),
             amount=("amount", "sum"),
             discount=("discount", "sum"),
             lines=("amount", "size"),
             coupon_lines=("coupon", lambda values: int((values > 0).sum())),
         )
-        orders = orders[orders.available_at < at]
         age = np.array([days(at) - days(each) for each in orders["at"]])
         h180, h28 = 2.0 ** (-age / 180), 2.0 ** (-age / 28)
         assert found.order_count == len(orders)

@@ -10,16 +10,20 @@
 with clock as (
     select
         as_of,
+        {{ local_midnight("date_trunc('month', " ~ local_date('as_of') ~ ")") }} as population_at,
         {{ days_between(instant(var('decay_anchor')), 'as_of') }} as anchor_days
     from {{ ref('stg_build__clock') }}
 ),
 
+-- Frozen for the month, like the population: a new product moves nobody.
 locus_sizes as (
     select
-        locus_number,
-        count(distinct gene_hash) as gene_count
-    from {{ ref('int_product_genes_unioned') }}
-    group by locus_number
+        genes.locus_number,
+        count(distinct genes.gene_hash) as gene_count
+    from {{ ref('int_product_genes_unioned') }} as genes
+    cross join clock
+    where genes.valid_from < clock.population_at
+    group by genes.locus_number
 ),
 
 locus_population as (
