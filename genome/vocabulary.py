@@ -1,4 +1,4 @@
-"""What people write becomes motives, where it comes in; the words themselves go no further.
+"""What people write becomes motives, where it comes in; the words themselves go into the identity vault and no further.
 
 The vocabulary is `dbt_project/seeds/vocabulary.csv`: its rows of the locus `motive` are read here, those of `claim` by
 dbt. A text is first made into plain words (what parts words and what denies them is said once, in `dbt_project.yml`,
@@ -10,6 +10,8 @@ of them by Arrow's RE2: the same expressions, and a test holds the two together.
 """
 
 import csv
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,8 +54,12 @@ CHANNELS: Final = frozenset({"web", "app", "survey", "social", "service"})
 
 _PROJECT: Final = PROJECT_ROOT / "dbt_project"
 _APOSTROPHES: Final = "['’]"
-_LONGEST: Final = 20_000
+LONGEST: Final = 20_000
 """Characters of a text that are looked at: nobody says in more what could not be said in these."""
+AGENT: Final = "agent"
+"""The `author` of words that are not the customer's."""
+_READING: Final = "1"
+"""Of this code: raised when the same rows read the same text in another way."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,11 @@ class _Allele:
 
 
 class Vocabulary:
-    """Recognises the alleles of one locus in texts."""
+    """Recognises the alleles of one locus in texts.
+
+    Attributes:
+        version: two vocabularies of one version read every text alike.
+    """
 
     def __init__(self, rows: Sequence[dict[str, str]], not_a_word: str, negation: str) -> None:
         """Make the expressions.
@@ -77,6 +87,9 @@ class Vocabulary:
             not_a_word: what parts words, an expression.
             negation: what denies the word behind it, an expression over words between single blanks.
         """
+        told = sorted([row["allele"], row["term"], row["says"], row["negated_says"]] for row in rows)
+        said = json.dumps([_READING, told, not_a_word, negation]).encode()
+        self.version = hashlib.sha256(said).hexdigest()[:16]
         self._apostrophe, self._not_a_word = re.compile(_APOSTROPHES), re.compile(not_a_word)
         self._negation = re.compile(negation)
         terms: dict[str, dict[str, list[str]]] = {}
@@ -98,7 +111,7 @@ class Vocabulary:
 
     def plain_words(self, text: str) -> str:
         """A text as plain words: the macro `plain_words` says the same in SQL."""
-        text = self._apostrophe.sub("", text[:_LONGEST].lower())
+        text = self._apostrophe.sub("", text[:LONGEST].lower())
         return self._negation.sub(" not_", self._not_a_word.sub(" ", f" {text} "))
 
     def said(self, text: str) -> str | None:
@@ -122,7 +135,7 @@ class Vocabulary:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        words = pc.utf8_lower(pc.utf8_slice_codeunits(texts.cast(pa.string()), 0, _LONGEST))
+        words = pc.utf8_lower(pc.utf8_slice_codeunits(texts.cast(pa.string()), 0, LONGEST))
         words = pc.replace_substring_regex(words, _APOSTROPHES, "")
         words = pc.binary_join_element_wise(" ", words, " ", "")
         words = pc.replace_substring_regex(words, self._not_a_word.pattern, " ")

@@ -85,3 +85,19 @@ def test_every_term_of_the_seed_is_found_where_it_stands() -> None:
 def test_a_vocabulary_that_cannot_be_read_says_which() -> None:
     with pytest.raises(GenomeError, match="vocabulary"):
         read(PROJECT / "nothing.csv", PROJECT / "dbt_project.yml", "motive")
+
+
+def test_a_version_changes_with_what_the_vocabulary_says_and_with_nothing_else() -> None:
+    said = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    rows = [
+        {"allele": "price", "term": "cheap", "says": "for", "negated_says": "for"},
+        {"allele": "ethics", "term": "organic", "says": "for", "negated_says": "against"},
+    ]
+
+    def version(changed: list[dict[str, str]], negation: str = said["negation"]) -> str:
+        return Vocabulary(changed, said["not_a_word"], negation).version
+
+    assert version(rows) == version(rows[::-1])
+    assert len({version(rows), version(rows[:1]), version([rows[0] | {"says": "none"}, rows[1]])}) == 3
+    assert version(rows, " not ") != version(rows)
+    assert motives().version == motives.__wrapped__().version

@@ -3,6 +3,8 @@
 Identity resolution, the delivery adapters and privacy requests read it; nothing else may, and each reading
 says who reads. A row's value is sealed with the vault's key and its own token, so rows cannot be swapped.
 Payment cards and the secrets beside them are never kept: their tokens can be compared, not turned back.
+
+What people wrote lies in the same file, sealed in the same way: `genome/identity/texts.py` puts it there and reads it.
 """
 
 import os
@@ -22,7 +24,7 @@ from genome.lake.vault import KEY_VERSION
 from genome.lake.vault import Vault as Cipher
 from genome.settings import Settings
 
-Reader = Literal["identity", "delivery", "privacy"]
+Reader = Literal["identity", "delivery", "privacy", "service", "vocabulary"]
 READERS: Final[tuple[Reader, ...]] = get_args(Reader)
 
 NEVER_KEPT: Final = frozenset({"card", "ip"})
@@ -41,18 +43,50 @@ CREATE TABLE IF NOT EXISTS equals (
   token TEXT PRIMARY KEY,
   other TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (
+  interaction_id TEXT PRIMARY KEY,
+  key_type TEXT NOT NULL,
+  key TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  interaction_type TEXT NOT NULL,
+  occurred_at INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  heard TEXT,
+  motives TEXT,
+  vocabulary TEXT NOT NULL,
+  vault_key_version INTEGER NOT NULL,
+  sealed BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS texts_by_key ON texts (key, key_type);
+CREATE INDEX IF NOT EXISTS texts_by_vocabulary ON texts (vocabulary);
+CREATE INDEX IF NOT EXISTS texts_by_age ON texts (occurred_at);
+CREATE INDEX IF NOT EXISTS texts_corrected ON texts (interaction_id) WHERE motives IS NOT heard;
 """
 _KNOWN = 200_000
 
 log = structlog.get_logger(__name__)
 
 
+def may_read(reader: Reader) -> None:
+    """Let a reader pass.
+
+    Raises:
+        UsageError: it is none of `READERS`.
+    """
+    if reader not in READERS:
+        raise UsageError(f"'{reader}' may not read the identity vault.", f"Readers: {', '.join(READERS)}.")
+
+
 class Vault:
-    """The vault of one installation. Safe to share between threads and processes."""
+    """The vault of one installation. Safe to share between threads and processes.
+
+    Attributes:
+        cipher: seals what the file holds.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cipher = Cipher(settings)
+        self.cipher = Cipher(settings)
         self._lock = threading.Lock()
         self._known: dict[str, None] = {}
         self._connection: sqlite3.Connection | None = None
@@ -81,12 +115,12 @@ class Vault:
                 each.kind,
                 each.key_version,
                 KEY_VERSION,
-                self._cipher.seal(each.value.encode(errors="surrogatepass"), f"identity:{each.text}"),
+                self.cipher.seal(each.value.encode(errors="surrogatepass"), f"identity:{each.text}"),
                 now,
             )
             for each in wanted.values()
         ]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             before = connection.total_changes
             connection.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?, ?, ?, ?, ?)", rows)
             new = connection.total_changes - before
@@ -103,13 +137,10 @@ class Vault:
             wanted: tokens' texts.
             reader: who reads, and so may.
         """
-        if reader not in READERS:
-            raise UsageError(
-                f"'{reader}' may not read the identity vault.", f"Readers: {', '.join(READERS)}."
-            )
+        may_read(reader)
         found: dict[str, str] = {}
         asked = list(wanted)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for text in asked:
                 row = connection.execute(
                     "SELECT sealed FROM identifiers WHERE token = ?", (self._first(connection, text),)
@@ -129,13 +160,10 @@ class Vault:
             kinds: of identifiers: name, address, email …
             reader: who reads, and so may.
         """
-        if reader not in READERS:
-            raise UsageError(
-                f"'{reader}' may not read the identity vault.", f"Readers: {', '.join(READERS)}."
-            )
+        may_read(reader)
         wanted = list(kinds)
         places = ", ".join("?" * len(wanted))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             sealed = connection.execute(
                 f"SELECT token, sealed FROM identifiers WHERE kind IN ({places}) ORDER BY token",  # noqa: S608
                 wanted,
@@ -153,12 +181,12 @@ class Vault:
 
     def equals(self) -> list[tuple[str, str]]:
         """Pairs of tokens of one identifier that rotations made: (token, the first one that was made of it)."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return connection.execute("SELECT token, other FROM equals ORDER BY token").fetchall()
 
     def tokens_of(self, text: str) -> set[str]:
         """Every token of the same identifier, whatever key made it; the token itself is always among them."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             first = self._first(connection, text)
             others = connection.execute("SELECT token FROM equals WHERE other = ?", (first,)).fetchall()
         return {text, first} | {row[0] for row in others}
@@ -169,7 +197,7 @@ class Vault:
         """
         keys = tokens.read_keys(self._settings)
         key = keys.by_version[keys.current]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT token, kind, sealed FROM identifiers WHERE token_key_version < ?", (keys.current,)
             ).fetchall()
@@ -182,13 +210,17 @@ class Vault:
             return connection.total_changes - before
 
     def forget(self, texts: Iterable[str]) -> int:
-        """Remove identifiers with all their tokens; the freed bytes are overwritten. Returns how many were
-        kept.
+        """Remove identifiers with all their tokens, and what was written under any of them; the freed bytes are
+        overwritten. Returns how many identifiers were kept.
         """
         removed = 0
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for text in texts:
                 first = self._first(connection, text)
+                connection.execute(
+                    "DELETE FROM texts WHERE key IN (?, ?) OR key IN (SELECT token FROM equals WHERE other = ?)",
+                    (text, first, first),
+                )
                 removed += connection.execute("DELETE FROM identifiers WHERE token = ?", (first,)).rowcount
                 for (other,) in connection.execute(
                     "SELECT token FROM equals WHERE other = ?", (first,)
@@ -202,7 +234,7 @@ class Vault:
 
     def count(self) -> int:
         """How many identifiers are kept."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return int(connection.execute("SELECT count(*) FROM identifiers").fetchone()[0])
 
     @staticmethod
@@ -211,10 +243,11 @@ class Vault:
         return row[0] if row else text
 
     def _open(self, text: str, sealed: bytes) -> str:
-        return self._cipher.open(sealed, f"identity:{text}").decode(errors="surrogatepass")
+        return self.cipher.open(sealed, f"identity:{text}").decode(errors="surrogatepass")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The vault's file, with nobody else writing; on disk when the block ends, or as before after an error."""
         with self._lock:
             if self._connection is None:
                 self._connection = self._opened()
