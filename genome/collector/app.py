@@ -33,6 +33,7 @@ from genome.collector.sources import Source, Sources
 from genome.collector.stream import Section
 from genome.errors import GenomeError
 from genome.identity.personal import Scrubber
+from genome.identity.texts import Text
 from genome.identity.tokens import Tokeniser
 from genome.identity.vault import Vault
 from genome.lake.vault import Vault as Cipher
@@ -312,6 +313,7 @@ class Collector:
         scrubber = Scrubber(self._tokeniser(source.calling_code))
         sections: dict[int, list[Section]] = {}
         accepting: dict[int, Section] = {}
+        texts: list[Text] = []
         breaches: list[tuple[int, bytes, Breach]] = []
         suppressed = 0
         size = 0
@@ -335,6 +337,9 @@ class Collector:
                 section.count += 1
                 section.sources.append((offset, raw))
                 size += len(written)
+                if outcome.text is not None:
+                    texts.append(outcome.text)
+                    size += len(outcome.text.words)
             elif type(outcome) is Suppressed:
                 suppressed += 1
             else:
@@ -363,7 +368,7 @@ class Collector:
                 self._set_aside(aside, envelope, offset, raw, reused)
             return home, aside
 
-        return Parcel(sections, size, scrubber.taken(), conflict)
+        return Parcel(sections, size, scrubber.taken(), conflict, texts)
 
     def _set_aside(
         self, section: Section, envelope: Envelope, offset: int, raw: bytes, breach: Breach
@@ -407,7 +412,10 @@ class Collector:
 
         partition = stream.partition_of(record.source_key, self.settings.collector_partitions)
         before = self._replays(partition, section.owner)
-        await self.committer.store(Parcel({partition: [section]}, len(written), scrubber.taken(), conflict))
+        texts = [] if outcome.text is None else [outcome.text]
+        await self.committer.store(
+            Parcel({partition: [section]}, len(written), scrubber.taken(), conflict, texts)
+        )
         if conflicts:
             return Breach("message_id_reused", "the same message id came before with another body")
         self.replayed_was_new = self._replays(partition, section.owner) > before

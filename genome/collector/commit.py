@@ -4,6 +4,10 @@ A request is acknowledged when every one of its events is on disk: in the stream
 counted. If anything on the way fails, the whole request gets 503; what was stored of it is recognised when
 it comes again.
 
+What is personal goes into the identity vault first: identifiers behind tokens, and what people wrote. An event in the
+stream is therefore never without its text, whatever dies in between; a text whose event was not stored waits in the
+vault for the sender's next try, which finds it there.
+
 The store's server may die (it does so on a full disk). Then everything that waits gets 503 at once, and a
 supervisor brings the embedded server back as soon as it can start; nobody has to come.
 """
@@ -24,10 +28,12 @@ from genome.collector.errors import unavailable
 from genome.collector.limits import Capacity
 from genome.collector.stream import Section
 from genome.errors import GenomeError
+from genome.identity.texts import Text, Texts
 from genome.identity.tokens import Token
 from genome.identity.vault import Vault
 from genome.settings import Settings
 from genome.stores import valkey
+from genome.vocabulary import motives
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -48,6 +54,7 @@ class Parcel:
         size: bytes that wait with it.
         tokens: identifiers that the vault must hold first.
         on_conflict: makes the quarantine section of accept items whose id is known with another body.
+        texts: what people wrote, which the vault must hold first, too.
         done: set when all is on disk, or to the exception why not.
     """
 
@@ -55,6 +62,7 @@ class Parcel:
     size: int
     tokens: list[Token]
     on_conflict: Callable[[Section, Sequence[int]], tuple[int, Section]]
+    texts: list[Text] = field(default_factory=list)
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -76,6 +84,7 @@ class Committer:
     def __init__(self, settings: Settings, vault: Vault, capacity: Capacity) -> None:
         self._settings = settings
         self._vault = vault
+        self._texts = Texts(vault)
         self._capacity = capacity
         self._half_window = max(1, settings.collector_dedup_window // settings.collector_partitions // 2)
         self._waiting: deque[Parcel] = deque()
@@ -208,8 +217,9 @@ class Committer:
             raise OSError(low)
         await self._look_at_memory()
         lacking = self._vault.lacks(token for parcel in group for token in parcel.tokens)
-        if lacking:
-            await asyncio.to_thread(self._vault.put, lacking)
+        texts = [text for parcel in group for text in parcel.texts]
+        if lacking or texts:
+            await asyncio.to_thread(self._keep, lacking, texts)
         partitions: dict[int, list[tuple[Parcel, Section]]] = {}
         for parcel in group:
             for partition, sections in parcel.sections.items():
@@ -226,6 +236,11 @@ class Committer:
             section.count for parcel in group for sections in parcel.sections.values() for section in sections
         )
         self.figures.seconds += time.monotonic() - began
+
+    def _keep(self, tokens: list[Token], texts: list[Text]) -> None:
+        """Put into the vault what the stream must not hold; it is on disk when this returns."""
+        self._vault.put(tokens)
+        self._texts.put(texts, vocabulary=motives().version)
 
     @staticmethod
     def _sort_out(

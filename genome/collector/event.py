@@ -21,6 +21,7 @@ from genome.collector.record import Record
 from genome.collector.sources import Source
 from genome.identity import normal
 from genome.identity.personal import Scrubber, is_impersonal, is_plain
+from genome.identity.texts import Text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -112,10 +113,17 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A record to be stored; `body` is what makes two messages of one id the same message."""
+    """A record to be stored.
+
+    Attributes:
+        record: it.
+        body: what makes two messages of one id the same message.
+        text: what the person wrote, for the identity vault: the record holds its motives alone.
+    """
 
     record: Record
     body: bytes
+    text: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +222,9 @@ def _accept(
 
     # What is personal goes before anything else is made of the event.
     traits = incoming.traits or {}
+    words = ""
     if name in vocabulary.TEXT_EVENTS or vocabulary.PROPERTY in properties:
-        properties = _without_words(name, properties)
+        properties, words = _without_words(name, properties)
     plain = is_plain(raw)
     if properties and not (plain and is_impersonal(properties)):
         properties = scrubber.fields(properties)
@@ -273,7 +282,7 @@ def _accept(
         if context.sessionId is not None:
             record.session = scrubber.text(str(context.sessionId))
         record.context = _kept(context, scrubber, plain)
-    return Accepted(record, _body(incoming, raw))
+    return Accepted(record, _body(incoming, raw), _text(record, words) if words else None)
 
 
 _TYPE_SET: Final = frozenset(TYPES)
@@ -440,8 +449,11 @@ def _lowered(values: Any) -> set[str]:
 # Shape
 
 
-def _without_words(name: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """Of what a person wrote nothing goes on but the motives that it names. An agent's answer has none."""
+def _without_words(name: str, properties: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Of what a person wrote nothing goes on but the motives that it names; and the words, for the vault alone.
+
+    An agent's answer has neither.
+    """
     mine = name in vocabulary.TEXT_EVENTS
     kept = {
         key: value
@@ -449,11 +461,27 @@ def _without_words(name: str, properties: dict[str, Any]) -> dict[str, Any]:
         if key != vocabulary.PROPERTY
         and not (mine and key in vocabulary.TEXT_FIELDS and isinstance(value, str))
     }
-    said = (
+    if properties.get("author") == vocabulary.AGENT:
+        return kept, ""
+    words = "\n".join(
         str(properties[key]) for key in sorted(properties.keys() - kept.keys()) if key != vocabulary.PROPERTY
     )
-    found = vocabulary.motives().said("\n".join(said)) if properties.get("author") != "agent" else None
-    return kept if found is None else {**kept, vocabulary.PROPERTY: found}
+    found = vocabulary.motives().said(words)
+    return kept if found is None else {**kept, vocabulary.PROPERTY: found}, words
+
+
+def _text(record: Record, words: str) -> Text:
+    return Text(
+        interaction_id=record.interaction_id(),
+        key_type=record.key_type,
+        key=record.key,
+        channel=record.channel,
+        interaction_type=record.name,
+        occurred_at=record.occurred,
+        received_at=record.received,
+        words=words,
+        motives=record.properties.get(vocabulary.PROPERTY),
+    )
 
 
 def _titled(properties: dict[str, Any], incoming: Incoming) -> dict[str, Any]:

@@ -7,6 +7,7 @@ consumer verifies each entry by `decode` and sets a damaged one aside; it never 
 All personal identifiers in a record are tokens. Times are whole microseconds since 1970, UTC.
 """
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,6 +70,12 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     context: dict[str, Any] = {}
     flags: list[str] = []
     known_assumed: bool = False
+
+    def interaction_id(self, line: int | None = None) -> str:
+        """The id that its interaction has in the lake (genome/lake/live.py); an order has one for each line, from 1."""
+        parts = (self.channel, self.source, self.message_id, *(() if line is None else (str(line),)))
+        text = "\x1f".join(parts)
+        return hashlib.md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
 
     @property
     def source_key(self) -> str:

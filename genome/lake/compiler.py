@@ -32,7 +32,7 @@ from genome.channels.contract import (
     Properties,
 )
 from genome.lake import layout
-from genome.vocabulary import PROPERTY
+from genome.vocabulary import AGENT, PROPERTY
 
 EARLIEST_YEAR = 1990
 """An event before this year is a clock or a format gone wrong: 1970-01-01 is zero, 0001-01-01 a default."""
@@ -173,6 +173,23 @@ def distinct_values(reading: Reading, field: Field, source: str) -> str:
     """The query that gives every value of a column, as the contract reads it, once."""
     value = _normalised(field, reading.columns[field.name])
     return f"SELECT DISTINCT value FROM (SELECT {value} AS value FROM {source}) WHERE value IS NOT NULL"
+
+
+def words(reading: Reading, source: str, accepted: str) -> str:
+    """The query that gives what people wrote in the accepted rows, as the fields of `genome.identity.texts.Text`; empty
+    where the file has no column of words.
+    """
+    column = next((each for each in reading.connector.personal if each.personal is Personal.WORDS), None)
+    if column is None or column.name not in reading.columns:
+        return ""
+    value = _normalised(column, reading.columns[column.name])
+    return (
+        "SELECT interaction_id, customer_key_type, customer_key, channel, interaction_type, "
+        "epoch_us(occurred_at), epoch_us(received_at), words, "
+        f"json_extract_string(properties, {text('$.' + PROPERTY)}) "
+        f"FROM {accepted} JOIN (SELECT _row, {value} AS words FROM {source}) USING (_row) WHERE words IS NOT NULL "
+        f"AND json_extract_string(properties, '$.author') IS DISTINCT FROM {text(AGENT)}"
+    )
 
 
 def identifiers(connector: Connector, key_version: int, accepted: str) -> str:

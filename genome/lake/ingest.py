@@ -8,7 +8,7 @@ others wait.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,17 +21,22 @@ from genome import clock
 from genome.channels import connector as find_connector
 from genome.channels.contract import Connector
 from genome.errors import GenomeError
+from genome.identity.texts import Text, Texts
 from genome.identity.vault import Vault as IdentityVault
 from genome.lake import compiler, files, layout, manifest, quarantine, sources, tokenise
 from genome.lake.manifest import Counts, DataFile, Entry, Manifest, Source
 from genome.lake.sources import Given, RefusedError, Snapshot
 from genome.settings import Settings
+from genome.vocabulary import motives
 
 if TYPE_CHECKING:
     import duckdb
 
 _SMALL = 64 << 20
 """A file of at most so many bytes is prepared while the one before it is committed."""
+
+_TEXTS = 5_000
+"""Texts that are in Python's hands at once."""
 
 LANDED, DUPLICATE, REFUSED, WAITING = "landed", "duplicate", "refused", "waiting"
 
@@ -273,6 +278,7 @@ class _Mapped:
     entry: Entry
     raw: str
     tokens: tokenise.Tokens
+    reading: compiler.Reading
 
 
 def land(
@@ -353,7 +359,7 @@ def _map(
         ingested_at=now.isoformat(),
         contract=connector.fingerprint,
     )
-    return _Mapped(con, entry, loaded.raw, tokens)
+    return _Mapped(con, entry, loaded.raw, tokens, reading)
 
 
 def _settle(
@@ -362,12 +368,36 @@ def _settle(
     """Compare a mapped file with itself and the lake, and commit it."""
     with mapped.con as con:
         _sort_out(settings, con, connector)
-        if mapped.tokens.made:
-            # Before the lake names a token, the vault knows whose it is.
-            vault = IdentityVault(settings)
-            vault.put(mapped.tokens.made)
-            vault.close()
+        con.execute(
+            "CREATE TEMP VIEW accepted AS SELECT * FROM mapped WHERE _reason IS NULL "
+            "AND _row NOT IN (SELECT _row FROM repeated UNION ALL SELECT _row FROM aside)"
+        )
+        _keep(settings, con, mapped)
         return _commit(settings, con, connector, mapped, replays=replays)
+
+
+def _keep(settings: Settings, con: "duckdb.DuckDBPyConnection", mapped: _Mapped) -> None:
+    """Put what is personal into the identity vault.
+
+    Before the batch counts: the lake names no token whose value the vault lacks, and no interaction whose text it
+    lacks. A run that is killed in between is repeated, and what the vault has already stays as it is.
+    """
+    words = compiler.words(mapped.reading, "source", "accepted")
+    if not (mapped.tokens.made or words):
+        return
+    vault = IdentityVault(settings)
+    try:
+        vault.put(mapped.tokens.made)
+        if words:
+            Texts(vault).put(_texts(con, words), vocabulary=motives().version)
+    finally:
+        vault.close()
+
+
+def _texts(con: "duckdb.DuckDBPyConnection", query: str) -> Iterator[Text]:
+    found = con.execute(query)
+    while rows := found.fetchmany(_TEXTS):
+        yield from (Text(*row) for row in rows)
 
 
 def _connect(settings: Settings, work: Path) -> "duckdb.DuckDBPyConnection":
@@ -455,10 +485,6 @@ def _commit(
 ) -> FileOutcome:
     """Write the batch's files, then the manifest entry."""
     entry = mapped.entry
-    con.execute(
-        "CREATE TEMP VIEW accepted AS SELECT * FROM mapped WHERE _reason IS NULL "
-        "AND _row NOT IN (SELECT _row FROM repeated UNION ALL SELECT _row FROM aside)"
-    )
     accepted, repeated, aside, broken = con.execute(
         "SELECT (SELECT count(*) FROM accepted), (SELECT count(*) FROM repeated), "
         "(SELECT count(*) FROM aside), (SELECT count(*) FROM broken)"

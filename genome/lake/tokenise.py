@@ -1,7 +1,7 @@
 """Personal values of a file become tokens before anything of it is written.
 
 Each value is looked at once, however many rows hold it; the rows get their tokens by a join in DuckDB. The
-raw values go to the identity vault when the file is committed, and nowhere else.
+raw values, and texts that people wrote, go to the identity vault when the file is committed, and nowhere else.
 """
 
 from collections.abc import Sequence

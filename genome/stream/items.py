@@ -1,6 +1,5 @@
 """What the live path reads out of a record: interactions that may be evidence, acts of a session, facts for rules."""
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +77,11 @@ def _item(record: Record, fields: Mapping[str, Any], line: int | None, *, is_nam
     if has_lines:
         said = number_of(fields, "line_number") if line is None else line
     return Item(
-        _id(record, line), product, _order(record, fields), None if said is None else int(said), units
+        record.interaction_id(line),
+        product,
+        _order(record, fields),
+        None if said is None else int(said),
+        units,
     )
 
 
@@ -101,11 +104,6 @@ def number_of(fields: Mapping[str, Any], name: str) -> float | None:
         except ValueError:
             return None
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
-
-
-def _id(record: Record, line: int | None) -> str:
-    parts = (record.channel, record.source, record.message_id, *(() if line is None else (str(line),)))
-    return hashlib.md5("\x1f".join(parts).encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 ACTS: Final = {

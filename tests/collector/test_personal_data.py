@@ -2,11 +2,16 @@
 
 import json
 import logging
+import sqlite3
+import time
+from collections.abc import Iterator
 
 import pytest
 from support.collecting import Running, track
 
+from genome.identity.texts import Texts, Written
 from genome.identity.vault import Vault
+from genome.vocabulary import motives
 
 
 def test_identifiers_are_tokens_in_the_stream_and_raw_only_in_the_vault(
@@ -131,3 +136,110 @@ def test_of_what_a_person_writes_only_motives_go_on(collector: Running) -> None:
         ],
         key=str,
     )
+
+
+@pytest.fixture
+def reader(collector: Running) -> Iterator[Texts]:
+    vault = Vault(collector.settings)
+    yield Texts(vault)
+    vault.close()
+
+
+def written(reader: Texts, person: str) -> list[Written]:
+    return reader.of([f"user:{person}"], reader="privacy")
+
+
+def review(person: str, message_id: str, **said: str) -> dict[str, object]:
+    return track(
+        "Product Reviewed", userId=person, messageId=message_id, properties={"product_id": "p", **said}
+    )
+
+
+def test_what_a_person_writes_lies_sealed_in_the_vault_and_nowhere_else(
+    collector: Running, reader: Texts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    source = collector.source("web")
+    batch = [
+        review("ann", "r1", text="The kanarie costs too much", comment="write to kanarie@example.com"),
+        track(
+            "Complaint Opened",
+            userId="ann",
+            properties={"case_id": "7", "message": "My kanarie", "author": "agent"},
+        ),
+        # Quarantined for its contract: no text of it is kept but the sealed event itself.
+        track("Order Completed", userId="ann", properties={"text": "kanarie"}),
+        track("Product Viewed", userId="ann", properties={"product_id": "p", "note": "x"}),
+    ]
+    assert collector.batch(source, batch).status_code == 200
+    (text,) = written(reader, "ann")
+    assert text.text == "write to kanarie@example.com\nThe kanarie costs too much"
+    assert (text.channel, text.interaction_type, text.motives) == ("web", "Product Reviewed", "price")
+    assert text.vocabulary == motives().version
+    (record,) = [each for each in collector.records(source) if each.name == "Product Reviewed"]
+    assert text.interaction_id == record.interaction_id()
+    assert text.received_at.timestamp() == record.received / 1e6
+    assert reader.find([record.interaction_id()], reader="vocabulary") == {text.interaction_id: text}
+    assert "kanarie" not in json.dumps([str(each) for each in collector.records(source)])
+    files = [path for path in collector.settings.home.rglob("*") if path.is_file()]
+    assert collector.settings.identity_vault in files
+    assert [path.name for path in files if b"kanarie" in path.read_bytes()] == []
+    assert "kanarie" not in caplog.text + collector.client.get("/metrics").text
+
+
+def test_a_text_that_comes_again_is_kept_once_and_the_first_one_stays(
+    collector: Running, reader: Texts
+) -> None:
+    source = collector.source("web")
+    for words in ("first and dear", "first and dear", "second and organic"):
+        assert collector.batch(source, [review("bob", "r2", text=words)]).status_code == 200
+    assert [each.text for each in written(reader, "bob")] == ["first and dear"]
+    row = collector.ledger(source)
+    assert (row.accepted, row.duplicate, row.quarantined) == (1, 1, 1)
+
+
+def test_no_event_is_acknowledged_whose_text_is_not_kept(
+    collector: Running, reader: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = collector.source("web")
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full: a dear kanarie")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Texts, "put", full)
+        answer = collector.batch(source, [review("eve", "r3", text="a dear kanarie")])
+    assert answer.status_code == 503
+    assert "kanarie" not in answer.text
+    assert collector.records(source) == []
+    # The sender comes again.
+    until_open(collector)
+    assert collector.batch(source, [review("eve", "r3", text="a dear kanarie")]).status_code == 200
+    assert [each.text for each in written(reader, "eve")] == ["a dear kanarie"]
+    assert len(collector.records(source)) == 1
+
+
+def test_a_text_whose_event_was_not_stored_waits_for_the_next_try(
+    collector: Running, reader: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = collector.source("web")
+
+    async def away(*_: object) -> None:
+        raise ConnectionError("the store is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("genome.collector.commit.Committer._call", away)
+        assert collector.batch(source, [review("joe", "r4", text="a dear thing")]).status_code == 503
+    assert collector.records(source) == []
+    until_open(collector)
+    assert collector.batch(source, [review("joe", "r4", text="a dear thing")]).status_code == 200
+    assert [each.text for each in written(reader, "joe")] == ["a dear thing"]
+    assert [each.message_id for each in collector.records(source)] == ["r4"]
+
+
+def until_open(collector: Running) -> None:
+    """Wait until the collector has its store again."""
+    deadline = time.monotonic() + 15
+    while collector.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sqlite3
 from pathlib import Path
 
 import duckdb
@@ -22,14 +23,18 @@ from genome.channels.contract import (
     Personal,
     Properties,
 )
+from genome.errors import GenomeError
+from genome.identity.texts import Texts
 from genome.identity.tokens import Tokeniser, rotate
 from genome.identity.vault import Vault
+from genome.lake import manifest as manifests
 from genome.lake import quarantine
 from genome.lake.ingest import ingest
 from genome.lake.layout import IDENTIFIER_COLUMNS
 from genome.lake.manifest import Counts, Manifest
 from genome.lake.replay import replay
 from genome.settings import Settings
+from genome.vocabulary import motives
 
 KIOSK = Connector(
     name="kiosk",
@@ -352,3 +357,129 @@ class _Everything:
 
     def said_of_all(self, texts: pa.Array) -> pa.Array:
         return pa.repeat("novelty", len(texts))
+
+
+AGENTS = dataclasses.replace(
+    DESK,
+    columns=(*DESK.columns, Field("author", Kind.TEXT, "Who wrote.", required=False)),
+    becomes=dataclasses.replace(DESK.becomes, properties=Properties(("name", "author"), motives="words")),
+)
+
+
+def said(name: str, *rows: str, settings: Settings) -> Path:
+    """A file of the kiosk's with words: `event_id|event|words|author`."""
+    path = settings.home / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for each in rows:
+        event_id, event, words, author = each.split("|")
+        lines.append(
+            json.dumps(
+                {
+                    "event_id": event_id,
+                    "event": event,
+                    "at": "2017-03-05T10:00:00Z",
+                    "received_at": "2017-03-06T10:00:00Z",
+                    "email": "ann.canary@example.com",
+                    "words": words,
+                    "author": author,
+                }
+            )
+        )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def kept(settings: Settings) -> dict[str, tuple[str, str | None]]:
+    """The texts of Ann in the vault: words → (type of the interaction, motives)."""
+    ann = Tokeniser(settings).token("email", "ann.canary@example.com").text
+    vault = Vault(settings)
+    found = Texts(vault).of([f"email:{ann}"], reader="privacy")
+    vault.close()
+    return {each.text: (each.interaction_type, each.motives) for each in found}
+
+
+def test_words_of_a_file_lie_sealed_in_the_vault_beside_their_interactions(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": AGENTS})
+    path = said(
+        "a.jsonl",
+        "1|Told|The canary was NOT cheap|customer",
+        "2|Told|Hello canary|",
+        "3|Told|I am sorry for the price of the canary|agent",
+        "4|Told||customer",
+        # Set aside: neither its interaction nor its text comes in.
+        "5|Shouted|A canary that nobody hears|customer",
+        # The same row again, in other words: the first delivery stays.
+        "1|Told|The second canary was organic|customer",
+        settings=settings,
+    )
+    report = ingest(settings, "kiosk", [path])
+    assert report.counts == Counts(received=6, accepted=4, quarantined=1, duplicate=1)
+    assert kept(settings) == {"The canary was NOT cheap": ("Told", "price"), "Hello canary": ("Told", None)}
+    ids = [row[0] for row in lake(settings, "interaction_id")]
+    vault = Vault(settings)
+    found = Texts(vault).find(ids, reader="vocabulary")
+    vault.close()
+    assert {each.text for each in found.values()} == set(kept(settings))
+    assert {each.vocabulary for each in found.values()} == {motives().version}
+    assert {(each.channel, each.received_at.isoformat()) for each in found.values()} == {
+        ("kiosk", "2017-03-06T10:00:00+00:00")
+    }
+    # The same rows in another file change nothing, whatever their words are now.
+    again = said("b.jsonl", "1|Told|A third canary|customer", "2|Told|Hello canary|", settings=settings)
+    assert ingest(settings, "kiosk", [again]).counts == Counts(received=2, duplicate=2)
+    assert set(kept(settings)) == {"The canary was NOT cheap", "Hello canary"}
+    everything = [each for each in settings.home.rglob("*") if each.is_file() and each not in (path, again)]
+    assert settings.identity_vault in everything
+    assert [each.name for each in everything if b"canary" in each.read_bytes()] == []
+    assert "canary" not in caplog.text + json.dumps(report.summary())
+
+
+def test_a_batch_that_did_not_come_to_count_leaves_its_texts_for_the_next_try(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": AGENTS})
+    path = said("a.jsonl", "1|Told|The canary was dear|customer", settings=settings)
+    real = manifests.commit
+
+    def killed(*_: object) -> None:
+        raise GenomeError("killed", "")
+
+    monkeypatch.setattr(manifests, "commit", killed)
+    with pytest.raises(GenomeError, match="killed"):
+        ingest(settings, "kiosk", [path])
+    assert lake(settings, "interaction_id") == []
+    monkeypatch.setattr(manifests, "commit", real)
+    assert ingest(settings, "kiosk", [path]).counts == Counts(received=1, accepted=1)
+    assert len(lake(settings, "interaction_id")) == 1
+    assert len(kept(settings)) == 1
+
+
+def test_a_text_that_cannot_be_kept_keeps_its_batch_out_of_the_lake(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": AGENTS})
+    path = said("a.jsonl", "1|Told|The canary was dear|customer", settings=settings)
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Texts, "put", full)
+    with pytest.raises(sqlite3.OperationalError):
+        ingest(settings, "kiosk", [path])
+    assert Manifest.read(settings, "interactions").entries == ()
+
+
+def test_words_of_a_row_that_waited_in_quarantine_reach_the_vault_when_it_lands(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": AGENTS})
+    ingest(settings, "kiosk", [said("a.jsonl", "1|Shouted|The canary was dear|customer", settings=settings)])
+    assert kept(settings) == {}
+    event = Field("event", Kind.TEXT, "What happened.", one_of=("Asked", "Told", "Shouted"))
+    columns = tuple(event if each.name == "event" else each for each in AGENTS.columns)
+    monkeypatch.setattr(channels, "registry", lambda: {"kiosk": dataclasses.replace(AGENTS, columns=columns)})
+    assert replay(settings).accepted == 1
+    assert kept(settings) == {"The canary was dear": ("Shouted", None)}
