@@ -35,6 +35,7 @@ VERBS: dict[str, str] = {
     "clusters": "genome.customers.segment_commands:clusters",
     "segments": "genome.customers.segment_commands:segments",
     "identity": "genome.identity.commands:identity",
+    "texts": "genome.identity.text_commands:texts",
     "decide": "genome.decisions.commands:decide",
     "explain": "genome.decisions.commands:explain",
     "relations": "genome.products.commands:relations",

@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text for people.")]
 
@@ -28,6 +31,21 @@ def report(result: Any, *, as_json: bool, human: Callable[[Console], None]) -> N
         sys.stdout.write(json.dumps(plain, indent=2, default=str, ensure_ascii=False) + "\n")
     else:
         human(out)
+
+
+def progress() -> "Progress":
+    """A bar with a count and the time, on a terminal; nothing in a log."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
 
 
 def log_to_stderr() -> None:

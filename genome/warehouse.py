@@ -31,9 +31,9 @@ from zoneinfo import ZoneInfo
 from genome import clock
 from genome.errors import GenomeError
 from genome.identity import resolve as resolution
-from genome.lake import files, publish
-from genome.lake.layout import CATALOG, INTERACTIONS, STREAM_BATCH
-from genome.lake.manifest import Manifest
+from genome.lake import files, motives, publish
+from genome.lake.layout import CATALOG, INTERACTIONS, MOTIVES, STREAM_BATCH
+from genome.lake.manifest import DataFile, Manifest
 from genome.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -213,14 +213,17 @@ def fingerprint(settings: Settings) -> str:
     with the clock is computed on reading, so one cut-off a day is enough where nothing new has landed.
     """
     interactions, catalog = Manifest.read(settings, INTERACTIONS), Manifest.read(settings, CATALOG)
-    return _fingerprint(settings, interactions, catalog)
+    return _fingerprint(settings, interactions, catalog, motives.current(settings))
 
 
-def _fingerprint(settings: Settings, interactions: Manifest, catalog: Manifest) -> str:
+def _fingerprint(
+    settings: Settings, interactions: Manifest, catalog: Manifest, read_anew: DataFile | None
+) -> str:
     now = clock.now(settings)
     parts = {
         "interactions": interactions.fingerprint(),
         "catalog": catalog.fingerprint(),
+        "motives": read_anew.sha256 if read_anew else "",
         "identity": resolution.digest(settings),
         "project": project_fingerprint(),
         "now": now.isoformat() if settings.now else now.date().isoformat(),
@@ -262,6 +265,7 @@ class Kept:
         as_of: the cut-off.
         build_number: how many builds have continued since the tables were begun anew.
         made_at: by the system's clock.
+        motives: of the texts that had been read anew; empty: of none.
     """
 
     batches: tuple[str, ...]
@@ -271,6 +275,7 @@ class Kept:
     as_of: str
     build_number: int
     made_at: str
+    motives: str = ""
 
     def objection(self, now: "Kept") -> str:
         """Why a build of `now` cannot continue this one; empty where it can."""
@@ -280,6 +285,7 @@ class Kept:
         before, after = (datetime.fromisoformat(each.as_of) for each in (self, now))
         told = {
             "the dbt project has changed": self.project != now.project,
+            "texts have been read anew": self.motives != now.motives,
             "rows have left the lake": self.retired != now.retired,
             "the clock was set back": after < before,
             # Everybody is compared with another population then; and it is as good a day as any to begin anew.
@@ -322,6 +328,9 @@ def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "")
         {"dataset": name, "channel": None, "path": str(path)}
         for name, path in resolution.current(settings).items()
     ]
+    read_anew = motives.current(settings)
+    if read_anew is not None:
+        rows.append({"dataset": MOTIVES, "channel": None, "path": str(settings.lake / read_anew.path)})
     if scored_file(settings).is_file():
         rows.append({"dataset": "offer_scores", "channel": None, "path": str(scored_file(settings))})
     files.write_json(_folder(settings) / "lake_files.json", rows)
@@ -334,6 +343,7 @@ def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "")
         as_of=as_of,
         build_number=before.build_number + 1 if before else 0,
         made_at=datetime.now(UTC).isoformat(),
+        motives=read_anew.sha256 if read_anew else "",
     )
     if before is not None:
         anew = before.objection(kept)
@@ -350,7 +360,7 @@ def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "")
         [{"batch_id": name} for name in kept.batches if name not in seen],
     )
     return Inputs(
-        fingerprint=_fingerprint(settings, interactions, catalog),
+        fingerprint=_fingerprint(settings, interactions, catalog, read_anew),
         accepted=interactions.rows_by_channel(),
         stream=interactions.positions(),
         as_of=as_of,

@@ -87,6 +87,9 @@ _SELECT: Final = (
     "SELECT interaction_id, key_type, key, channel, interaction_type, occurred_at, received_at, motives, vocabulary, "
     "sealed FROM texts WHERE "
 )
+_CORRECTED: Final = (
+    "SELECT interaction_id, motives FROM texts WHERE motives IS NOT heard AND interaction_id > ? "
+)
 
 
 class Texts:
@@ -217,15 +220,20 @@ class Texts:
                 [(motives, vocabulary, interaction_id) for interaction_id, motives in readings],
             )
 
-    def corrected(self) -> Iterator[Sequence[tuple[str, str | None]]]:
-        """(interaction_id, motives) of the texts that read otherwise than when they came in, in pages, by their ids."""
+    def corrected(self, channels: Iterable[str]) -> Iterator[Sequence[tuple[str, str | None]]]:
+        """(interaction_id, motives) of the texts that read otherwise than when they came in, in pages, by their ids.
+
+        Args:
+            channels: only of these.
+        """
+        wanted = sorted(channels)
+        places = ", ".join("?" * len(wanted))
         last = ""
         while True:
             with self._vault.transaction() as connection:
                 page: list[tuple[str, str | None]] = connection.execute(
-                    "SELECT interaction_id, motives FROM texts "
-                    "WHERE motives IS NOT heard AND interaction_id > ? ORDER BY interaction_id LIMIT ?",
-                    (last, _ROWS),
+                    _CORRECTED + f"AND channel IN ({places}) ORDER BY interaction_id LIMIT ?",
+                    (last, *wanted, _ROWS),
                 ).fetchall()
             if not page:
                 return

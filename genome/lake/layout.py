@@ -59,6 +59,9 @@ interaction: it was seen together with the customer's key. `_key_version` is the
 DECISIONS = "identity_decisions"
 """What persons decided about who is who, as interactions of nobody in particular: `INTERACTION_COLUMNS`."""
 
+MOTIVES = "motives"
+"""What texts say since they were read anew (genome/lake/motives.py)."""
+
 QUARANTINE_COLUMNS: dict[str, str] = {
     "quarantine_id": "VARCHAR",
     "channel": "VARCHAR",
@@ -97,6 +100,11 @@ def identifiers_file(channel: str, month: str, batch: str) -> str:
 def decisions_file(batch: str) -> str:
     """Where a decision about who is who lies, relative to the lake."""
     return f"{DECISIONS}/{batch}.parquet"
+
+
+def motives_file(digest: str) -> str:
+    """Where the motives of texts that were read anew lie, relative to the lake; named by the file's own hash."""
+    return f"{MOTIVES}/motives-{digest[:20]}.parquet"
 
 
 def catalog_file(feed: str, batch: str) -> str:

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from genome import clock
 from genome.errors import GenomeError
+from genome.identity.texts import Texts
+from genome.identity.vault import Vault
 from genome.lake import files, layout, manifest
 from genome.lake.compiler import text
 from genome.lake.manifest import Compaction, Counts, DataFile, Entry, Manifest, Range, Source, StreamBatch
@@ -204,7 +206,7 @@ def _most(times: Any) -> str | None:
 
 
 def _retire(settings: Settings) -> int:
-    """Months that ended longer ago than the retention leave the lake, by channel."""
+    """Months that ended longer ago than the retention leave the lake, by channel; their texts leave the vault."""
     if settings.lake_retention_days is None:
         return 0
     limit = clock.now(settings) - timedelta(days=settings.lake_retention_days)
@@ -223,6 +225,10 @@ def _retire(settings: Settings) -> int:
             manifest.commit_compaction(settings, layout.INTERACTIONS, compaction)
             manifest.forget(settings, layout.INTERACTIONS, compaction.supersedes)
             rows += sum(each.rows for each in group) if kind == layout.INTERACTIONS else 0
+    if settings.identity_vault.is_file():
+        vault = Vault(settings)
+        Texts(vault).forget_before(limit.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        vault.close()
     return rows
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from genome.console import AsJson, err, report
+from genome.console import AsJson, progress, report
 from genome.errors import UsageError
 
 simulate = typer.Typer(
@@ -58,7 +58,7 @@ def make(
 
     kept = live_days if live_days is not None else 1 if live else None
     parameters = reader.load(preset, customers=customers, days=days, workers=workers, live_days=kept)
-    with _progress() as bar:
+    with progress() as bar:
         task = bar.add_task("people", total=parameters.run.customers)
         mall = run(parameters, seed, out, lambda done, _: bar.update(task, completed=done))
     result: dict[str, Any] = mall.model_dump(mode="json", exclude={"sha256", "parameters"})
@@ -66,7 +66,7 @@ def make(
         from genome.simulate.live import LiveOptions, send
 
         options = LiveOptions(url=live, rate=rate, seed=seed, **_keys(write_key))
-        with _progress() as bar:
+        with progress() as bar:
             task = bar.add_task("events", total=None)
             sent = send(out, options, lambda done, total: bar.update(task, completed=done, total=total))
         result["live"] = sent.model_dump(mode="json")
@@ -252,7 +252,7 @@ def live(
     from genome.simulate.live import LiveOptions, send
 
     options = LiveOptions(url=url, rate=rate, limit=limit, seed=seed, **_keys(write_key))
-    with _progress() as bar:
+    with progress() as bar:
         task = bar.add_task("events", total=None)
         sent = send(folder, options, lambda done, total: bar.update(task, completed=done, total=total))
     plain = sent.model_dump(mode="json")
@@ -283,18 +283,3 @@ def _show_live(console: Console, sent: dict[str, Any]) -> None:
     for channel, counts in sent["expected"].items():
         expected.add_row(channel, *(f"{counts[name]:,}" for name in outcomes))
     console.print(expected)
-
-
-def _progress() -> Any:
-    """A bar on a terminal; nothing in a log."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        disable=not err.is_terminal,
-        transient=True,
-    )

@@ -1,10 +1,15 @@
 """A stream entry: what was written, or damage; never something in between (3)."""
 
+from datetime import UTC, datetime
+
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genome.collector.record import FLAGS, Damage, Record, checksum, decode, encode
+from genome.lake.live import land
+from genome.settings import Settings
 
 RECORD = Record(
     source="web",
@@ -61,3 +66,17 @@ def test_a_record_of_another_version_is_set_aside() -> None:
 
     body = encode(msgspec.structs.replace(RECORD, v=2))
     assert decode({b"r": body, b"c": checksum(body)}) == Damage("version", body)
+
+
+def test_a_record_names_its_interaction_as_the_lake_does(settings: Settings) -> None:
+    order = Record(**{name: getattr(RECORD, name) for name in RECORD.__struct_fields__})
+    order.name, order.message_id = "Order Completed", "ø"
+    order.properties = {"products": [{"product_id": "a"}, {"product_id": "b"}]}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    land(settings, [encode(RECORD), encode(order)], "stream-1", work=settings.lake / "_work", now=now)
+    found = {
+        row
+        for path in (settings.lake / "interactions").rglob("*.parquet")
+        for row in pq.ParquetFile(path).read(["interaction_id"])["interaction_id"].to_pylist()
+    }
+    assert found == {RECORD.interaction_id(), order.interaction_id(1), order.interaction_id(2)}

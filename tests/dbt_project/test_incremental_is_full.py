@@ -164,6 +164,7 @@ def test_what_a_build_was_made_from_says_whether_it_can_be_continued() -> None:
     assert objection(batches=("pos-1", "pos-2", "stream-folded-9")) == ""
     assert objection(batches=("stream-1",)) == "batches have gone"
     assert objection(project="q") == "the dbt project has changed"
+    assert objection(motives="m") == "texts have been read anew"
     assert objection(retired=("retired-1",)) == "rows have left the lake"
     assert objection(business_timezone="UTC") == "the business time zone has changed"
     assert objection(as_of="2026-03-10T04:59:59+00:00") == "the clock was set back"

@@ -95,11 +95,12 @@ def test_thousands_of_texts_are_put_and_read_anew_in_pages(vault: Vault) -> None
         texts.note([(each.interaction_id, "ethics") for each in page], vocabulary="v2")
     assert seen == [5_000, 5_000, 2_001]
     assert texts.unread("v2") == 0
-    pages = list(texts.corrected())
+    pages = list(texts.corrected(["survey", "web"]))
     assert [len(page) for page in pages] == [5_000, 5_000, 2_001]
     assert [pages[0][0], pages[-1][-1]] == [("00000", "ethics"), ("12000", "ethics")]
     texts.note([("00000", "price")], vocabulary="v2")
-    assert next(texts.corrected())[0] == ("00001", "ethics")
+    assert next(texts.corrected(["survey", "web"]))[0] == ("00001", "ethics")
+    assert list(texts.corrected(["web"])) == []
 
 
 def test_a_text_moved_to_another_person_or_interaction_does_not_open(

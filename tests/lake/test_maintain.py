@@ -17,6 +17,8 @@ from support.streaming import record
 
 from genome import warehouse
 from genome.collector.record import encode
+from genome.identity.texts import Text, Texts
+from genome.identity.vault import Vault
 from genome.lake import ingest, layout, manifest
 from genome.lake.maintain import maintain
 from genome.lake.manifest import Manifest
@@ -167,6 +169,26 @@ def test_months_past_their_retention_leave_and_their_files_are_still_known(lake:
     assert again.status == ingest.DUPLICATE
     assert maintain(keeping).retired == 0
     assert maintain(later).retired == 0
+
+
+def test_texts_leave_the_vault_with_the_month_of_their_interactions(lake: Settings) -> None:
+    vault = Vault(lake)
+    texts = Texts(vault)
+    days = {"old": "2026-02-28T23:59:59+00:00", "young": "2026-03-01T00:00:00+00:00"}
+    texts.put(
+        [
+            Text(name, "user", "u1", "web", "Product Reviewed", at, at, "words", None)
+            for name, day in days.items()
+            for at in (int(datetime.fromisoformat(day).timestamp() * 1e6),)
+        ],
+        vocabulary="v1",
+    )
+    later = lake.model_copy(update={"now": datetime.fromisoformat("2026-06-15T00:00:00+00:00")})
+    maintain(later)
+    assert texts.count() == 2
+    maintain(later.model_copy(update={"lake_retention_days": 100}))  # until the 7th of March
+    assert set(texts.find(days, reader="privacy")) == {"young"}
+    vault.close()
 
 
 def test_leftovers_of_killed_runs_go_when_they_are_old_enough_and_young_ones_stay(lake: Settings) -> None:

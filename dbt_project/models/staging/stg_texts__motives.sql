@@ -1,0 +1,7 @@
+select
+    -- identifiers
+    interaction_id,
+
+    -- text
+    motives
+from {{ lake('motives') }}
