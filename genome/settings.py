@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def identity_vault(self) -> Path:
-        """The raw identifiers behind tokens, encrypted, in a file of their own."""
+        """The raw identifiers behind tokens, and what people wrote, encrypted, in a file of their own."""
         return self.home / "identity" / "vault.sqlite"
 
     @property

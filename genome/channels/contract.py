@@ -32,7 +32,8 @@ class Personal(StrEnum):
 
     By a keyed token, whose raw value only the identity vault keeps; but of a BIRTH date only the year is
     left, in a TEXT only the e-mail addresses and card numbers are replaced, where they stand, and of WORDS, which
-    a person wrote to us, nothing is left but the motives that the vocabulary recognises in them.
+    a person wrote to us, nothing is left but the motives that the vocabulary recognises in them; the words lie sealed
+    in the identity vault.
     """
 
     EMAIL = "email"

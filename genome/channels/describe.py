@@ -31,7 +31,7 @@ _KINDS = {
 _LEFT = {
     Personal.BIRTH: "only the year is kept",
     Personal.TEXT: "e-mail addresses and card numbers in it become tokens",
-    Personal.WORDS: "only the motives that the vocabulary recognises in it are kept",
+    Personal.WORDS: "the motives that the vocabulary recognises in it come in; the words lie in the identity vault",
 }
 
 

@@ -27,7 +27,7 @@ def list_(
     for_privacy: Annotated[
         bool, typer.Option("--for-privacy", help="Log it as a privacy request's reading, not as the desk's.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Print so many; all of them with --json.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Print what a customer wrote, the newest first: day, channel, what it came with, the words.
@@ -73,7 +73,7 @@ def list_(
             "text": each.text,
             "motives": each.motives,
         }
-        for each in found[:limit]
+        for each in found
     ]
     report({"customer": customer, "count": len(found), "texts": document}, as_json=as_json, human=human)
 
@@ -86,7 +86,7 @@ def read(as_json: AsJson = False) -> None:
     it is always safe to run again, and a run that was ended goes on where it stopped. The words stay in the vault: the
     lake gets the motives that differ, and the next build begins anew. Motives count from when they were said.
 
-    A collector or stream that runs goes on with the vocabulary that it began with until it is started again.
+    A collector that runs goes on with the vocabulary that it began with until it is started again.
 
     Example: `genome texts read && genome build`
     """

@@ -51,32 +51,33 @@ def replace(
     part = files.temporary(folder / f"{_NAME}.parquet")
     rows = _write(part, pages)
     digest = files.sha256(part)
-    if (rows == 0 and before is None) or (before is not None and before.sha256 == digest):
-        part.unlink()
-        return False
-    written: tuple[DataFile, ...] = ()
-    if rows:
-        relative = layout.motives_file(digest)
-        files.commit(part, settings.lake / relative)
-        written = (DataFile(relative, rows, (settings.lake / relative).stat().st_size, digest),)
-    else:
-        part.unlink()
-    manifest.commit(
-        settings,
-        Entry(
-            batch_id=_NAME,
-            dataset=layout.MOTIVES,
-            channel=_NAME,
-            files=written,
-            source=Source("genome texts read", digest, 0),
-            counts=Counts(received=rows, accepted=rows),
-            ingested_at=now.isoformat(),
-            contract=vocabulary,
-        ),
-    )
-    stay = {each.path for each in written} | ({before.path} if before is not None and not is_final else set())
-    _remove_but(settings, stay)
-    return True
+    is_same = rows == 0 if before is None else before.sha256 == digest
+    written = _put(settings, part, rows, digest) if rows and not is_same else ()
+    part.unlink(missing_ok=True)
+    if not is_same:
+        manifest.commit(
+            settings,
+            Entry(
+                batch_id=_NAME,
+                dataset=layout.MOTIVES,
+                channel=_NAME,
+                files=written,
+                source=Source("genome texts read", digest, 0),
+                counts=Counts(received=rows, accepted=rows),
+                ingested_at=now.isoformat(),
+                contract=vocabulary,
+            ),
+        )
+    if is_final or not is_same:
+        _remove_but(settings, current(settings), None if is_final else before)
+    return not is_same
+
+
+def _put(settings: Settings, part: Path, rows: int, digest: str) -> tuple[DataFile, ...]:
+    relative = layout.motives_file(digest)
+    final = settings.lake / relative
+    files.commit(part, final)
+    return (DataFile(relative, rows, final.stat().st_size, digest),)
 
 
 def _write(part: Path, pages: Iterable[Sequence[tuple[str, str | None]]]) -> int:
@@ -95,7 +96,8 @@ def _write(part: Path, pages: Iterable[Sequence[tuple[str, str | None]]]) -> int
     return rows
 
 
-def _remove_but(settings: Settings, stay: set[str]) -> None:
+def _remove_but(settings: Settings, *stay: DataFile | None) -> None:
+    paths = {settings.lake / each.path for each in stay if each is not None}
     for path in (settings.lake / layout.MOTIVES).glob("*.parquet"):
-        if str(path.relative_to(settings.lake)) not in stay:
+        if path not in paths:
             path.unlink(missing_ok=True)

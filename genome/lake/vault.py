@@ -67,8 +67,8 @@ class Vault:
             return self._aes().decrypt(nonce, text, context.encode())
         except (InvalidTag, ValueError) as error:
             raise GenomeError(
-                f"Quarantined bytes of {context} do not open with {self.key_file}.",
-                "Restore the vault.key that was in force when they were set aside.",
+                f"The sealed bytes of {context} do not open with {self.key_file}.",
+                "Restore the vault.key that was in force when they were sealed.",
             ) from error
 
     @property

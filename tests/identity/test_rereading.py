@@ -158,6 +158,10 @@ def test_a_reader_of_the_former_file_may_finish(settings: Settings, vocabulary) 
     rereading.reread(settings)
     assert (settings.lake / first.path).is_file()
     assert corrections.current(settings) is None
+    # But not when somebody is erased, though nothing of them is in force.
+    ann = Tokeniser(settings).token("account", "ann").text
+    assert rereading.forget(settings, [f"social:{ann}"]) == 2
+    assert not (settings.lake / first.path).exists()
 
 
 def test_channels_whose_motives_are_no_evidence_are_not_corrected(settings: Settings, vocabulary) -> None:
