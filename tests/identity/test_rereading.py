@@ -192,13 +192,17 @@ def test_a_build_hears_what_old_texts_say_now(settings: Settings, vocabulary) ->
     ]
     assert times(settings) == [("2017-05-02", True), ("2017-05-03", True)]
 
-    # Then nothing is read anew: the build continues, and whoever it touches keeps what was heard.
+    # Then nothing is read anew: the build continues, and what comes in counts as it was heard when it came.
     assert not rereading.reread(settings).is_new
     more = settings.home / "more.csv"
-    more.write_text(HEAD + "6,Post Commented,2017-12-31T10:00:00Z,ann,n,,,,Hello there\n")
+    more.write_text(HEAD + "6,Post Commented,2017-12-31T10:00:00Z,ann,n,,,,The price is all I care about\n")
     assert ingest(settings, "social", [more]).counts.accepted == 1
     assert warehouse.build(settings).anew == ""
-    assert evidence(settings) == [("2", "motive:convenience", 0.4)]  # of Ann, whom it touches
+    assert evidence(settings) == [
+        ("2", "motive:convenience", 0.4),
+        ("3", "motive:convenience", 0.4),
+        ("6", "motive:price", 0.4),
+    ]
 
 
 def evidence(settings: Settings) -> list[tuple[str, str, float]]:
@@ -225,7 +229,7 @@ def _ask(settings: Settings, query: str) -> list[tuple]:
         head = (
             f"with posts (post, interaction_id) as (values {listed}), "
             "interactions as (select * from fct_interactions join posts using (interaction_id)), "
-            "evidence as (select * from int_evidence_weighed where product_id like 'motive:%') "
+            "evidence as (select * from fct_evidence where product_id like 'motive:%') "
         )
         return con.execute(head + query).fetchall()
 
