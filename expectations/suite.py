@@ -6,28 +6,25 @@
         kwargs: {column: order_count, min_value: 0}
         why: an order count below zero means that a join has multiplied or lost rows
 
-`type` and `kwargs` are Great Expectations' own; `why` is what a person reads when it fails. Columns, types
-and nullability are not repeated here: the gate takes them from the dbt contract.
+`type` and `kwargs` are Great Expectations' own, as far as `rules.py` can answer them; `why` is what a person reads
+when it fails. Columns, types and nullability are not repeated here: the gate takes them from the dbt contract.
 
 A list column `shares_now` also answers as `shares_now__length`, `shares_now__min`, `shares_now__max` and
 `shares_now__sum`, one number for each row.
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from expectations.rules import SUPPORTED, Asked
 from genome.errors import GenomeError
 
 SUITES = Path(__file__).resolve().parent / "suites"
-MEASURES = ("length", "min", "max", "sum")
-"""What a list column can be asked for, behind `__`."""
-
-_COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list", "column_set")
 
 
 class Rule(BaseModel):
@@ -39,13 +36,21 @@ class Rule(BaseModel):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     why: str = Field(min_length=10)
 
-    def columns(self) -> list[str]:
+    @model_validator(mode="after")
+    def _can_be_answered(self) -> "Rule":
+        if self.type not in SUPPORTED:
+            raise ValueError(f"the gate cannot answer '{self.type}': use one of {', '.join(SUPPORTED)}")
+        _ = self.asked
+        return self
+
+    @cached_property
+    def asked(self) -> Asked:
+        """Its `kwargs`, checked."""
+        return SUPPORTED[self.type].model_validate(self.kwargs)
+
+    def columns(self) -> tuple[str, ...]:
         """Every column that it names."""
-        named: list[str] = []
-        for argument in _COLUMN_ARGUMENTS:
-            value = self.kwargs.get(argument)
-            named += value if isinstance(value, list) else [value] if value else []
-        return named
+        return self.asked.columns()
 
 
 class Volume(BaseModel):
@@ -65,10 +70,6 @@ class Suite(BaseModel):
     table: str
     volume: Volume = Volume()
     expectations: tuple[Rule, ...] = ()
-
-    def columns(self) -> list[str]:
-        """Every column that some expectation names, as the suite writes it."""
-        return sorted({column for rule in self.expectations for column in rule.columns()})
 
 
 @cache
