@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def shared(rows: "duckdb.DuckDBPyRelation", columns: Sequence[str]) -> int:
-    """How many rows have the same values in these columns as another row; null equals null."""
+def shared(rows: "duckdb.DuckDBPyRelation", columns: Sequence[str], digest: str = "hash") -> int:
+    """How many rows have the same values in these columns as another row; null equals null.
+
+    Args:
+        rows: of the table.
+        columns: whose values are compared.
+        digest: the function of DuckDB whose result stands for the values; a weaker one only takes longer.
+    """
     from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
 
     from genome.lake import compiler
@@ -24,12 +30,12 @@ def shared(rows: "duckdb.DuckDBPyRelation", columns: Sequence[str]) -> int:
     number = FunctionExpression("count_star").alias("number")
     more_than_one = ColumnExpression("number") > ConstantExpression(1)
 
-    digest = FunctionExpression("hash", *map(ColumnExpression, keys)).alias("digest")
-    digests = values.select(digest).aggregate([ColumnExpression("digest"), number], "digest")
+    digested = FunctionExpression(digest, *map(ColumnExpression, keys)).alias("digest")
+    digests = values.select(digested).aggregate([ColumnExpression("digest"), number], "digest")
     twice = digests.filter(more_than_one).select(ColumnExpression("digest"))
     if _total(twice, FunctionExpression("count_star")) == 0:
         return 0
-    suspects = values.select(*map(ColumnExpression, keys), digest).set_alias("suspects")
+    suspects = values.select(*map(ColumnExpression, keys), digested).set_alias("suspects")
     alike = suspects.join(twice.set_alias("twice"), "digest", how="semi").aggregate(
         [*map(ColumnExpression, keys), number], ", ".join(keys)
     )

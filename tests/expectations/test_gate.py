@@ -1,6 +1,7 @@
 """The gate over a world that was built for real: what passes, what is refused, and what it leaves behind."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def test_what_was_built_passes_and_the_results_hold_no_value(staged: Settings) -
     # An id of a customer in the results would be personal data in a log.
     assert "household:" not in text
     assert '"observed_value"' not in text
+    outcomes = json.loads(text)["outcomes"]
+    (orders,) = [
+        each
+        for each in outcomes
+        if each["table"] == "feat_customer_traits"
+        and each["columns"] == ["order_count"]
+        and each["expectation"] == "expect_column_values_to_be_between"
+    ]
+    rows = json.loads(text)["rows"]["feat_customer_traits"]
+    assert (orders["counted"], orders["broken"], orders["passed"]) == (rows, 0, True)
 
 
 def test_nothing_staged_is_nothing_to_judge(settings: Settings) -> None:
@@ -76,7 +87,8 @@ def test_a_corrupt_table_is_refused_and_the_last_version_goes_on_serving(staged:
     with pytest.raises(GenomeError) as refusal:
         gate.check(staged, "genome")
     said = str(refusal.value)
-    assert "feat_customer_traits: expect_column_values_to_be_between on order_count" in said
+    held = "feat_customer_traits: expect_column_values_to_be_between on order_count did not hold"
+    assert re.search(rf"{held} in [\d,]+ of [\d,]+ rows; counts outside mean", said)
     assert "Nothing was published" in said
     assert before is not None
     assert f"version {before.epoch}, 0 d 0 h old, goes on serving" in said
