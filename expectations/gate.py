@@ -60,7 +60,7 @@ class Outcome:
         if self.counted is None:
             return ""
         return (
-            f" in {self.broken:,} of {self.counted:,} rows" if self.broken else f" of {self.counted:,} rows"
+            f" in {self.broken:,} of {self.counted:,} rows" if self.broken else f" over {self.counted:,} rows"
         )
 
     def __str__(self) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from expectations.columns import kind
 from expectations.contract import contracts
+from expectations.rules import objection
+from expectations.suite import suites
 from feature_repo.contract import feature_tables
 from feature_repo.entities import feast_entities
 from feature_repo.type_map import feature_type
@@ -110,3 +113,14 @@ def test_the_gate_and_the_reference_page_know_the_same_columns(manifest: Mapping
         contract = {column["name"]: column["data_type"] for column in models[name]["columns"].values()}
         assert [column.name for column in gated[table].columns] == list(contract)
         assert _documented(name) == contract
+
+
+def test_every_rule_of_a_suite_can_be_asked_of_its_contract(manifest: Mapping[str, Any]) -> None:
+    published = contracts(manifest, "genome") | contracts(manifest, "scores")
+    assert len(suites()) > 5
+    for table, suite in suites().items():
+        types = {column.name: column.arrow for column in published[table].columns}
+        for rule in suite.expectations:
+            kinds = {column: kind(column, types) for column in rule.columns()}
+            assert None not in kinds.values(), (table, kinds)
+            assert objection(rule.asked, {column: str(found) for column, found in kinds.items()}) == "", table

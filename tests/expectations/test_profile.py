@@ -109,10 +109,10 @@ def test_good_rows_in_two_parts_pass(judge: Judge, settings: Settings, tmp_path:
             ("weights__length", "hashes__length"),
             " in 2 of 5 rows",
         ),
-        ([row(3, total=90.0)], "expect_column_mean_to_be_between", ("total",), " of 4 rows"),
+        ([row(3, total=90.0)], "expect_column_mean_to_be_between", ("total",), " over 4 rows"),
         # Both twins break it, the one in the first part too.
         ([row(5, gene_id="g0")], "expect_column_values_to_be_unique", ("gene_id",), " in 2 of 4 rows"),
-        ([row(3), row(4), row(5), row(6)], "expect_table_row_count_to_be_between", (), " of 7 rows"),
+        ([row(3), row(4), row(5), row(6)], "expect_table_row_count_to_be_between", (), " over 7 rows"),
         ([row(3, share=None)], "expect_column_values_to_not_be_null", ("share",), " in 1 of 4 rows"),
         # NaN is a missing number.
         ([row(3, share=float("nan"))], "expect_column_values_to_not_be_null", ("share",), " in 1 of 4 rows"),
