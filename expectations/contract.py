@@ -62,7 +62,9 @@ def contracts(manifest: Mapping[str, Any], group: str) -> dict[str, Contract]:
                 f"dbt model {node['name']} is published without an enforced contract.",
                 "Set config.contract.enforced: true.",
             )
-        columns = tuple(_column(table, each) for each in node["columns"].values()) if enforced else ()
+        # Columns of the pipeline begin with `_` and stay in the warehouse.
+        public = [each for each in node["columns"].values() if not each["name"].startswith("_")]
+        columns = tuple(_column(table, each) for each in public) if enforced else ()
         names = {column.name for column in columns}
         grain = tuple(part.strip() for part in str(meta.get("grain", "")).split(","))
         found[table] = Contract(table, columns, grain if set(grain) <= names else ())

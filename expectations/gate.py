@@ -157,7 +157,9 @@ def run(settings: Settings, area: publish.StagingArea) -> GateReport:
         for table in sorted(set(expected) & set(staged)):
             suite = suites().get(table, Suite(table=table))
             before = last.tables[table].rows if last and table in last.tables else None
-            judged, numbers = judge_table(connection, judge, expected[table], suite, staged[table], before)
+            judged, numbers = judge_table(
+                connection, judge, expected[table], suite, staged[table], area.rows(table), before
+            )
             outcomes += judged
             profiles.append(numbers)
     return GateReport(area.group, area.epoch, tuple(outcomes), tuple(profiles), time.monotonic() - started)
@@ -169,17 +171,19 @@ def judge_table(
     contract: Contract,
     suite: Suite,
     folder: Path,
+    rows: int,
     rows_before: int | None,
 ) -> tuple[list[Outcome], Profile]:
-    """Judge one staged table.
+    """Judge one staged table: the rows that are new in it, and how many the whole of it has.
 
     Args:
         connection: of `profile.engine`.
         judge: who judges.
         contract: what dbt says about the table.
         suite: what we say about it.
-        folder: its staged part files.
-        rows_before: how many rows the published version has.
+        folder: its staged part files: all of its rows, or those of a delta.
+        rows: of the whole table, as readers will see it.
+        rows_before: of the version that they see now.
 
     Raises:
         GenomeError: the suite asks what the table has not, or the files cannot be read.
@@ -196,15 +200,17 @@ def judge_table(
     ]
     types = {column.name: column.arrow for column in contract.columns} or staged.types
     _refuse_impossible(suite, types)
-    of_volume, its_answer = volume.asked(suite.volume, staged.rows, rows_before)
+    of_volume, its_answer = volume.asked(suite.volume, rows, rows_before)
     rules = [*_contract_rules(contract, staged.found), *suite.expectations]
+    if rows and not staged.rows:
+        rules = []  # of a delta that touched nobody there is nothing to ask: a mean of nothing lies nowhere
     answers = profile.answers(connection, parts, staged.types, [rule.asked for rule in rules], staged.rows)
     asked = [(of_volume, its_answer), *zip(rules, answers, strict=True)]
     held = judge.answers(f"{table}.profile", [(rule.asked, answer) for rule, answer in asked])
     for (rule, answer), passed in zip(asked, held, strict=True):
         counts = (answer.counted, answer.broken) if answer else (None, None)
         outcomes.append(Outcome(table, rule.type, rule.columns(), rule.why, passed, *counts))
-    return outcomes, Profile(table, staged.rows, staged.columns, len(outcomes), time.monotonic() - started)
+    return outcomes, Profile(table, rows, staged.columns, len(outcomes), time.monotonic() - started)
 
 
 def _contract_rules(contract: Contract, found: Collection[str]) -> Iterator[Rule]:

@@ -108,7 +108,8 @@ def _feature_table(node: Mapping[str, Any]) -> FeatureTable:
     features = tuple(
         _feature_column(name, column)
         for column in columns.values()
-        if column["name"] not in {entity.join_key, VALID_AT, KNOWN_AT}
+        # Columns of the pipeline begin with `_` and stay in the warehouse.
+        if column["name"] not in {entity.join_key, VALID_AT, KNOWN_AT} and not column["name"].startswith("_")
     )
     return FeatureTable(
         name,

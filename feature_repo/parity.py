@@ -153,13 +153,9 @@ def _ids(settings: Settings, view: ViewDefinition, wanted: "int | Sequence[str] 
         return list(wanted)
     import numpy as np
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    files = publications(settings)[view.name].files(view.name)
-    found: set[str] = set()
-    for path in files:
-        column = pq.ParquetFile(path).read(columns=[view.join_key]).column(view.join_key)
-        found.update(pc.unique(column).to_pylist())
+    column = publications(settings)[view.name].read(view.name, [view.join_key]).column(view.join_key)
+    found = pc.unique(column).to_pylist()
     ids: np.ndarray = np.array(sorted(found), dtype=object)
     if wanted is not None and wanted < len(ids):
         ids = np.random.default_rng(0).choice(ids, wanted, replace=False)

@@ -135,7 +135,7 @@ def _check_published(table: FeatureTable, publication: Publication) -> None:
     """The published Parquet against the contract: a build that failed may have changed only one of them."""
     import pyarrow.parquet as pq
 
-    for path in publication.files(table.name):
+    for path in publication.written(table.name):
         schema = pq.read_schema(path)
         for column in table.columns:
             place = schema.get_field_index(column.name)

@@ -115,6 +115,8 @@ def _check_sources(settings: Settings, views: list[str]) -> None:
     missing = [view for view in views if view not in published]
     if missing:
         raise GenomeError(f"Not published yet: {', '.join(missing)}.", "Run `genome build`.")
+    for view in views:
+        published[view].path(view)  # Feast reads these folders: they are to be there
 
 
 @contextmanager

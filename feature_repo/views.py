@@ -31,7 +31,7 @@ def source_path(settings: Settings, table: str, publication: Publication | None)
     A table that has not been published yet has its place already, so that services do not depend on what has
     run so far.
     """
-    folder = publication.path(table) if publication else settings.lake / "features" / table / "v=none"
+    folder = publication.place(table) if publication else settings.lake / "features" / table / "v=none"
     return folder / "part-*.parquet"
 
 

@@ -1,7 +1,8 @@
 """The warehouse: dbt builds it from the lake in its own process, and finished tables leave it as Parquet.
 
     build ──► dbt build (subprocess; the DuckDB file is its own) ──► ledger reconciled ──► built.json
-    stage ──► each dbt model with `meta.publish` ──► sealed staging area (gate and pointer follow)
+    stage ──► each dbt model with `meta.publish`, whole or what the build has made anew (genome/export.py)
+              ──► sealed staging area (gate and pointer follow)
 
 dbt runs in a subprocess because dbt-duckdb keeps the file locked for as long as its process lives. What may
 be read is written down before it starts (`dbt/lake_files.json`, `dbt/clock.json`), so one build sees the same
@@ -30,10 +31,12 @@ from zoneinfo import ZoneInfo
 
 from genome import clock
 from genome.errors import GenomeError
+from genome.export import Build, ExportedTable, export
 from genome.identity import resolve as resolution
 from genome.lake import files, motives, publish
 from genome.lake.layout import CATALOG, INTERACTIONS, MOTIVES, STREAM_BATCH
 from genome.lake.manifest import DataFile, Manifest
+from genome.lake.parts import Made
 from genome.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -163,25 +166,6 @@ class StageReport:
             "rows": dict(self.rows),
             "seconds": round(self.seconds, 1),
         }
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A dbt model or seed that leaves the warehouse, as its YAML says in `meta.publish`.
-
-    Attributes:
-        model: the dbt model.
-        group: which pointer names it.
-        kind: its folder in the lake.
-        name: its name there.
-        order_by: how its rows are sorted, so that a reader of a few keys skips the rest.
-    """
-
-    model: str
-    group: str
-    kind: str
-    name: str
-    order_by: tuple[str, ...]
 
 
 def scored_file(settings: Settings) -> Path:
@@ -472,22 +456,10 @@ def manifest(settings: Settings) -> Mapping[str, Any]:
     return document
 
 
-def published_tables(settings: Settings) -> tuple[PublishedTable, ...]:
+def published_tables(settings: Settings) -> tuple[ExportedTable, ...]:
     """Which dbt models and seeds leave the warehouse, as their YAML says."""
-    found = []
-    for node in manifest(settings)["nodes"].values():
-        meta = (node.get("config", {}).get("meta") or {}).get("publish")
-        if meta:
-            found.append(
-                PublishedTable(
-                    model=node["name"],
-                    group=meta["group"],
-                    kind=meta["kind"],
-                    name=meta.get("name", node["name"]),
-                    order_by=tuple(meta["order_by"]),
-                )
-            )
-    return tuple(sorted(found, key=lambda table: table.name))
+    found = (ExportedTable.of_node(node) for node in manifest(settings)["nodes"].values())
+    return tuple(sorted((each for each in found if each is not None), key=lambda table: table.name))
 
 
 # The steps of a build ----------------------------------------------------------------------------------
@@ -514,6 +486,7 @@ def build(
     if not (force or full) and current is not None and current.fingerprint == print_of:
         return DbtReport("build", skipped=True, fingerprint=print_of)
     with _exclusive(settings):
+        build_before = files.read_json(_built(settings))["build_id"] if _built(settings).is_file() else None
         _built(settings).unlink(missing_ok=True)
         if full:
             settings.warehouse.unlink(missing_ok=True)
@@ -538,6 +511,8 @@ def build(
             _built(settings),
             {
                 "build_id": secrets.token_hex(8),
+                "build_number": inputs.kept.build_number,
+                "continues": None if inputs.anew else build_before,
                 "fingerprint": inputs.fingerprint,
                 "as_of": inputs.as_of,
                 "stream": {str(partition): last for partition, last in inputs.stream.items()},
@@ -619,25 +594,34 @@ def build_scores(settings: Settings, *, on_node: Callable[[Node, int], None] | N
 def _stage(settings: Settings, group: str, print_of: str, provenance: Mapping[str, Any]) -> StageReport:
     started = time.monotonic()
     tables = [table for table in published_tables(settings) if table.group == group]
-    rows: dict[str, int] = {}
+    current = publish.current(settings, group)
+    build = _build_of(settings, provenance, current)
+    made: dict[str, Made] = {}
     with _exclusive(settings), _reading(settings) as connection:
         area = publish.stage(settings, group)
         for table in tables:
-            final = area.file(table.kind, table.name)
-            part = files.temporary(final)
-            # The relation API keeps SQL out of Python; the file appears whole or not at all.
-            relation = connection.table(table.model)
-            relation.order(", ".join(table.order_by)).write_parquet(
-                str(part), compression="zstd", row_group_size=_ROWS_IN_GROUP.get(table.model, 122_880)
-            )
-            files.commit(part, final)
-            rows[table.name] = int(relation.shape[0])
-    area.seal(fingerprint=print_of, provenance={**provenance, "group": group})
+            before = current.tables.get(table.name) if current is not None else None
+            known = export(connection, area, table, build, before)
+            if known is not None:
+                made[table.name] = known
+    area.seal(fingerprint=print_of, provenance={**provenance, "group": group}, made=made)
+    rows = {table.name: area.rows(table.name) for table in tables}
     return StageReport(group, area.epoch, rows, time.monotonic() - started)
 
 
-# Rows that hold lists of a thousand genes are large: small groups let a reader of a few keys skip the rest.
-_ROWS_IN_GROUP: Mapping[str, int] = {"feat_customer_genome": 2_048, "feat_offer_dna": 2_048}
+def _build_of(
+    settings: Settings, built: Mapping[str, Any], current: publish.Publication | None
+) -> Build | None:
+    """The build that is staged; None of scores, which are made whole each time."""
+    if "build_number" not in built:
+        return None
+    published = current.provenance.get("build_id") if current is not None else None
+    return Build(
+        as_of=built["as_of"],
+        number=built["build_number"],
+        timezone=settings.business_timezone,
+        continues=published is not None and built["continues"] == published,
+    )
 
 
 # Parts -------------------------------------------------------------------------------------------------

@@ -106,20 +106,19 @@ def read(settings: Settings) -> Baskets:
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     publication = publish.current(settings, "genome")
     if publication is None:
         raise GenomeError("Nothing is published yet.", "Run `make demo`.")
-    bought = pq.read_table(
-        publication.files("genome_history"),
+    bought = publication.read(
+        "genome_history",
         columns=["source_key", "product_id", "evidence_at", "evidence_for"],
         filters=(pc.field("interaction_type") == "Order Completed")
         & (pc.field("evidence_for") > 0)
         & pc.field("takes_back_id").is_null(),
     )
-    genes = pq.read_table(
-        publication.files("dim_product_dna"),
+    genes = publication.read(
+        "dim_product_dna",
         columns=["product_id", "gene_id", "locus_id"],
         filters=[("locus_id", "in", ["category", "department"])],
     )

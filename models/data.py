@@ -92,12 +92,7 @@ def gene_index(published: Publication) -> GeneIndex:
 
 def read(published: Publication, table: str, columns: Sequence[str]) -> "pa.Table":
     """Columns of a published table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pa.concat_tables(
-        [pq.ParquetFile(path).read(columns=list(columns)) for path in published.files(table)]
-    )
+    return published.read(table, columns)
 
 
 def campaigns(published: Publication) -> list[Campaign]:

@@ -99,43 +99,6 @@
     {{- return('xxhash64(' ~ text ~ ')') -}}
 {% endmacro %}
 
-{#- A list of values, each as it is after some days: element i fades by `half_lives[loci[i]]`. -#}
-{% macro faded(values, loci, half_lives, days) %}
-    {{- return(adapter.dispatch('faded', 'customer_genome')(values, loci, half_lives, days)) -}}
-{% endmacro %}
-
-{% macro duckdb__faded(values, loci, half_lives, days) %}
-    {{- return(
-        'list_transform(' ~ values ~ ', lambda v, i : cast(v * pow(2.0, -' ~ days ~ ' / ' ~ half_lives ~ '[' ~ loci
-        ~ '[i]]) as float))'
-    ) -}}
-{% endmacro %}
-
-{% macro spark__faded(values, loci, half_lives, days) %}
-    {{- return(
-        'transform(' ~ values ~ ', (v, i) -> cast(v * pow(2.0D, -' ~ days ~ ' / element_at(' ~ half_lives
-        ~ ', element_at(' ~ loci ~ ', i + 1))) as float))'
-    ) -}}
-{% endmacro %}
-
-{#- The items of a list whose day, in a list aligned with it, is not before `since`. -#}
-{% macro items_since(values, days, since) %}
-    {{- return(adapter.dispatch('items_since', 'customer_genome')(values, days, since)) -}}
-{% endmacro %}
-
-{% macro duckdb__items_since(values, days, since) %}
-    {{- return(
-        'case when list_min(' ~ days ~ ') < ' ~ since ~ ' then list_filter(' ~ values ~ ', lambda v, i : ' ~ days
-        ~ '[i] >= ' ~ since ~ ') else ' ~ values ~ ' end'
-    ) -}}
-{% endmacro %}
-
-{% macro spark__items_since(values, days, since) %}
-    {{- return(
-        'filter(' ~ values ~ ', (v, i) -> element_at(' ~ days ~ ', i + 1) >= ' ~ since ~ ')'
-    ) -}}
-{% endmacro %}
-
 {#- What is made of all customers at once may not fit into memory: it is made in buckets of customers, one statement
     each (`GENOME_BUCKETS`, from genome/warehouse.py). A dbt model says `in_bucket` where it first reads customers, which
     is true of the first bucket, and `other_buckets` as its post-hook. A bucket is a range of customer numbers, which are

@@ -98,13 +98,11 @@ class Published:
 
     def singular(self, customer_id: str) -> dict[int, Singular]:
         """How sure and how singular each gene of one customer is, by gene_hash, as of the publication."""
-        import pyarrow.parquet as pq
-
         current = publish.current(self._settings, "genome")
         if current is None:
             return {}
-        table = pq.read_table(
-            current.files("genome"),
+        table = current.read(
+            "genome",
             columns=["gene_hash", "confidence", "distinctiveness"],
             filters=[("customer_id", "=", customer_id)],
         )
@@ -114,12 +112,10 @@ class Published:
 
     def offers(self) -> list[dict[str, Any]]:
         """Every published offer, by start and id."""
-        import pyarrow.parquet as pq
-
         current = publish.current(self._settings, "genome")
         if current is None:
             return []
-        rows: list[dict[str, Any]] = pq.read_table(current.files("dim_offers")).to_pylist()
+        rows: list[dict[str, Any]] = current.read("dim_offers").to_pylist()
         return sorted(rows, key=lambda row: (row["starts_at"], row["offer_id"]))
 
     def customers(self, identifier: str) -> list[str]:
@@ -130,7 +126,6 @@ class Published:
                 people write them: these are compared by their tokens.
         """
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         current = publish.current(self._settings, "genome")
         if current is None:
@@ -143,7 +138,7 @@ class Published:
         if ":" not in identifier and not personal:
             wanted |= pc.ends_with(key, f":{identifier}")
         wanted &= pc.field("known_to").is_null()
-        table = pq.read_table(current.files("fct_customer_keys"), columns=["customer_id"], filters=wanted)
+        table = current.read("fct_customer_keys", ["customer_id"], wanted)
         return sorted({str(found) for found in table.column("customer_id").to_pylist()})
 
     def _tokens(self, identifier: str) -> list[str]:
@@ -164,14 +159,13 @@ class Published:
 
     def _read(self, held: Catalogue | None) -> Catalogue:
         import numpy as np
-        import pyarrow.parquet as pq
 
         genome = publish.current(self._settings, "genome")
         if genome is None:
             return Catalogue()
         if held is not None and held.epoch == genome.epoch:
             return held
-        genes = pq.read_table(genome.files("dim_genes"), columns=list(_GENE_COLUMNS)).sort_by("gene_hash")
+        genes = genome.read("dim_genes", _GENE_COLUMNS).sort_by("gene_hash")
         column = {name: genes.column(name).to_pylist() for name in _GENE_COLUMNS}
         index = GeneIndex.of(column["gene_hash"], column["locus_id"])
         counts = np.bincount(index.loci, minlength=len(index.locus_ids))

@@ -168,14 +168,13 @@ def group(people: People, locus_id: str, number: int | None, seed: int) -> tuple
 
 
 def _read(settings: Settings, catalogue: Catalogue, locus_id: str) -> People:
-    import pyarrow.parquet as pq
     from scipy.sparse import csr_array
 
     if locus_id not in catalogue.alleles:
         raise UsageError(f"There is no locus '{locus_id}'.", f"Choose one of {', '.join(catalogue.alleles)}.")
     everybody = segments.read(settings, catalogue)
-    table = pq.read_table(
-        everybody.publication.files("genome"),
+    table = everybody.publication.read(
+        "genome",
         columns=["customer_id", "gene_hash", "share_character", "confidence"],
         filters=[("locus_id", "=", locus_id), ("share_character", ">", 0)],
     )

@@ -589,9 +589,7 @@ class _Population:
 
 
 def _population(publication: Publication, month: datetime) -> _Population:
-    import pyarrow.parquet as pq
-
-    months = pq.read_table(publication.files("gene_months"), filters=[("month_date", "<", month.date())])
+    months = publication.read("gene_months", filters=[("month_date", "<", month.date())])
     gene, place = np.unique(months.column("gene_hash").to_numpy(), return_inverse=True)
 
     def total(name: str) -> Floats:
@@ -613,30 +611,20 @@ def _population(publication: Publication, month: datetime) -> _Population:
 
 def _gene_counts(publication: Publication, month: datetime) -> dict[int, int]:
     """By locus: how many genes any product had when a month began."""
-    import pyarrow.parquet as pq
-
-    dna = pq.read_table(
-        publication.files("dim_product_dna"),
-        columns=["gene_hash", "locus_id"],
-        filters=[("valid_from", "<", month)],
-    )
+    dna = publication.read("dim_product_dna", ["gene_hash", "locus_id"], [("valid_from", "<", month)])
     genes = dna.group_by(["gene_hash", "locus_id"]).aggregate([]).column("locus_id").value_counts()
     numbers = {row["locus_id"]: row["locus_number"] for row in _loci(publication)}
     return {numbers[each["values"]]: each["counts"] for each in genes.to_pylist()}
 
 
 def _loci(publication: Publication) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(publication.files("loci")).to_pylist()
+    rows: list[dict[str, Any]] = publication.read("loci").to_pylist()
     return rows
 
 
 def _parameters(publication: Publication) -> Parameters:
-    import pyarrow.parquet as pq
-
     loci = _loci(publication)
-    numbers = pq.read_table(publication.files("genome_parameters")).to_pylist()[0]
+    numbers = publication.read("genome_parameters").to_pylist()[0]
     return Parameters(
         half_life_now={row["locus_number"]: float(row["half_life_now_days"]) for row in loci},
         half_life_character={row["locus_number"]: float(row["half_life_character_days"]) for row in loci},
@@ -645,12 +633,8 @@ def _parameters(publication: Publication) -> Parameters:
 
 
 def _membership(publication: Publication, customer_id: str) -> Membership:
-    import pyarrow.parquet as pq
-
-    keys = pq.read_table(
-        publication.files("fct_customer_keys"),
-        columns=["source_key", "known_at", "known_to"],
-        filters=[("customer_id", "=", customer_id)],
+    keys = publication.read(
+        "fct_customer_keys", ["source_key", "known_at", "known_to"], [("customer_id", "=", customer_id)]
     ).sort_by([("source_key", "ascending"), ("known_at", "ascending")])
     if not keys.num_rows:
         raise GenomeError(
@@ -669,16 +653,14 @@ def _membership(publication: Publication, customer_id: str) -> Membership:
 def _read(publication: Publication, membership: Membership) -> Pieces:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    evidence = pq.read_table(
-        publication.files("genome_history"),
-        filters=[("source_key", "in", list(membership.names))],
+    evidence = publication.read(
+        "genome_history", filters=[("source_key", "in", list(membership.names))]
     ).sort_by([(name, "ascending") for name in ("evidence_at", "interaction_id", "takes_back_id")])
     key = pc.index_in(evidence.column("source_key"), value_set=pa.array(membership.names, pa.string()))
     products = evidence.column("product_id").combine_chunks().dictionary_encode()
-    dna = pq.read_table(
-        publication.files("dim_product_dna"),
+    dna = publication.read(
+        "dim_product_dna",
         columns=["product_id", "gene_hash", "locus_id", "weight", "valid_from", "valid_to"],
         filters=pc.field("product_id").isin(products.dictionary.cast(pa.string())),
     )

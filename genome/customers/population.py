@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import AwareDatetime, Field
 
 from genome.api.published import Catalogue
@@ -68,10 +67,8 @@ def distribution(settings: Settings, catalogue: Catalogue, gene_id: str) -> Dist
         )
     share, there = people.column(Asked("gene", gene_id))
     shows = there & (share > 0)
-    rows = pq.read_table(
-        people.publication.files("genome"),
-        columns=["customer_id", "confidence"],
-        filters=[("gene_hash", "=", people.genes[gene_id])],
+    rows = people.publication.read(
+        "genome", ["customer_id", "confidence"], [("gene_hash", "=", people.genes[gene_id])]
     )
     places = pc.index_in(people.customers, value_set=rows.column("customer_id").combine_chunks())
     place = pc.fill_null(places, -1).to_numpy().astype(np.int64)

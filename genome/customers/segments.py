@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from genome import clock
 from genome.api.published import Catalogue, Published
@@ -142,8 +141,8 @@ def read(settings: Settings, catalogue: Catalogue) -> Population:
     if current is None:
         raise GenomeError("Nothing is published yet.", "Run `genome build`, or `make demo`.")
     columns = ["customer_id", "valid_at", "gene_hashes", *MEASURES.values()]
-    genome = _present(pq.read_table(current.files(GENOME), columns=columns))
-    traits = _present(pq.read_table(current.files(TRAITS), partitioning=None))
+    genome = _present(current.read(GENOME, columns))
+    traits = _present(current.read(TRAITS))
     # Aligned by customer; who has no row of traits has none of them.
     traits = (
         genome.select(["customer_id"])

@@ -116,7 +116,6 @@ def published(settings: Settings) -> list[dict[str, Any]]:
 def people(settings: Settings) -> list[dict[str, Any]]:
     """Three customers who have bought, from the likeliest to take an offer to one who rather would not."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     from genome.api.service import open_service
     from genome.decisions.records import Ask
@@ -125,9 +124,9 @@ def people(settings: Settings) -> list[dict[str, Any]]:
     features, publication = publish.current(settings, "genome"), publish.current(settings, "scores")
     if features is None or publication is None:
         return []
-    traits = pq.read_table(features.path("feat_customer_traits"), columns=["customer_id", "order_count"])
+    traits = features.read("feat_customer_traits", ["customer_id", "order_count"])
     buyers = set(traits.filter(pc.greater(traits["order_count"], 0))["customer_id"].to_pylist())
-    table = pq.read_table(publication.path("feat_customer_offer_scores"), columns=["customer_id", "scores"])
+    table = publication.read("feat_customer_offer_scores", ["customer_id", "scores"])
     best = sorted(
         (scores[0], customer)
         for customer, scores in zip(

@@ -100,7 +100,7 @@ def _customer_of(settings: Settings, key: str) -> str:
             return str(found[0])
     publication = publish.current(settings, "genome")
     if publication is not None:
-        table = pq.read_table(publication.files("dim_customers"), columns=["customer_id"], filters=wanted)
+        table = publication.read("dim_customers", ["customer_id"], wanted)
         if table.num_rows:
             return str(table.column("customer_id")[0].as_py())
     raise UsageError(

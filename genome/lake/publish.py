@@ -3,28 +3,37 @@
     stage ──export──► seal ──gate──► publish ──► lake/<kind>/<table>/v=<epoch>/part-*.parquet
                                         └──────► lake/_published/<group>.json   (the pointer)
 
-A reader asks `current(settings, group)` once and reads the files that this publication names: all of one
-epoch. A gate that fails simply does not call `publish`, so the last good version stays. Published files are
-never changed; `prune` removes versions that are `keep` publications old.
+A reader asks `current(settings, group)` once and reads what this publication names: all of one epoch. Of a large table
+a version may add only what a build has made anew (a *delta*); its pointer then names the files of earlier versions,
+too, and the publication puts them together. A gate that fails simply does not call `publish`, so the last good version
+stays. Published files are never changed; `prune` removes versions that are `keep` publications old, but for the files
+that a later one still names.
 """
 
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from genome import clock
 from genome.errors import GenomeError
-from genome.lake import files
+from genome.lake import files, whole
+from genome.lake.parts import KEYS, Made, Part, PublishedTable, read_table, table_of
+from genome.lake.present import HalfLives
 from genome.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SEAL = "staged.json"
+_HALF_LIVES_REMEMBERED = 16
 
 
 def new_epoch() -> str:
@@ -34,21 +43,6 @@ def new_epoch() -> str:
     same name.
     """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """One table of a publication: `path` is its folder, relative to the lake."""
-
-    name: str
-    path: str
-    rows: int
-    sha256: str
-    parts: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """As the pointer holds it."""
-        return {"path": self.path, "rows": self.rows, "sha256": self.sha256, "parts": list(self.parts)}
 
 
 @dataclass(frozen=True)
@@ -74,14 +68,43 @@ class Publication:
                 "Run `genome build`, which publishes every table anew.",
             ) from None
 
+    def read(self, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> "pa.Table":
+        """The whole table in memory, as of this publication: for readers of a few keys or a few columns.
+
+        Args:
+            name: the table.
+            columns: which columns; None: all.
+            filters: which rows, as `pyarrow.parquet.read_table` takes them. Not about what moves with the clock.
+        """
+        return whole.read(self.lake, self.table(name), self._half_lives, columns, filters)
+
     def path(self, name: str) -> Path:
-        """The folder that holds the table's `part-*.parquet` and nothing else."""
-        return self.lake / self.table(name).path
+        """The folder that holds the table's `part-*.parquet` and nothing else: all of it, as of this publication.
+
+        Where the table has deltas it is written on first use (minutes, at a hundred thousand customers): whoever wants
+        a few keys or a few columns takes `read`.
+        """
+        table = self.table(name)
+        return whole.resolve(self.lake, table, self._half_lives) if table.has_deltas else self.place(name)
+
+    def place(self, name: str) -> Path:
+        """Where `path` is, or will be once it is used."""
+        table = self.table(name)
+        return self.lake / (table.present if table.has_deltas else table.path)
 
     def files(self, name: str) -> list[Path]:
-        """The table's Parquet files, in order."""
+        """The Parquet files of `path`, in order."""
         table = self.table(name)
-        return [self.lake / table.path / part for part in table.parts]
+        if table.has_deltas:
+            return sorted(self.path(name).glob("part-*.parquet"))
+        return self.written(name)
+
+    def written(self, name: str) -> list[Path]:
+        """The Parquet files as builds wrote them: dead rows are in them, and rows of earlier cut-offs."""
+        return [self.lake / part.file for part in self.table(name).parts]
+
+    def _half_lives(self, column: str) -> HalfLives:
+        return _half_lives(tuple(self.files("dim_genes")), tuple(self.files("loci")), column)
 
     def age(self, now: datetime) -> timedelta:
         """How long ago this was published, at `now`."""
@@ -118,7 +141,7 @@ class StagingArea:
 
     @property
     def root(self) -> Path:
-        """The folder of this staging area: `<root>/<kind>/<table>/part-*.parquet`."""
+        """The folder of this staging area: `<root>/<kind>/<table>/part-*.parquet`, and for a delta `keys.parquet`."""
         return self.settings.lake / "_staging" / self.group / self.epoch
 
     def folder(self, kind: str, table: str) -> Path:
@@ -133,6 +156,14 @@ class StagingArea:
         """Where to export one part of a table to."""
         return self.folder(kind, table) / f"part-{part:05d}.parquet"
 
+    def keys_file(self, kind: str, table: str) -> Path:
+        """Where to export the keys whose rows in earlier parts are dead."""
+        return self.folder(kind, table) / KEYS
+
+    def rows(self, table: str) -> int:
+        """How many rows the whole table has for its readers, also where only a delta is staged."""
+        return int(files.read_json(self.root / _SEAL)["tables"][table]["rows"])
+
     def tables(self) -> dict[str, Path]:
         """Each staged table's folder by the table's name."""
         found: dict[str, Path] = {}
@@ -145,14 +176,22 @@ class StagingArea:
                 )
         return found
 
-    def seal(self, *, fingerprint: str = "", provenance: Mapping[str, Any] | None = None) -> "StagingArea":
+    def seal(
+        self,
+        *,
+        fingerprint: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        made: Mapping[str, Made] | None = None,
+    ) -> "StagingArea":
         """Say that the export is complete: `staged` finds it from now on, also in another process.
 
         Args:
             fingerprint: what the tables were made from; `Publication.fingerprint` carries it on.
             provenance: anything JSON can hold about how they were made.
+            made: of tables that may be staged as deltas: what their own files do not say.
         """
-        described = _describe(self)
+        hashes = _hashes(self)
+        described = _describe(self, hashes, made or {})
         if not described:
             raise GenomeError(
                 f"{self.root} holds no table.", "Export the tables before sealing the staging area."
@@ -164,6 +203,7 @@ class StagingArea:
                 "epoch": self.epoch,
                 "fingerprint": fingerprint,
                 "provenance": dict(provenance or {}),
+                "files": hashes,
                 "tables": {table.name: table.document() for table in described},
             },
         )
@@ -221,8 +261,7 @@ def publish(
     if not staging.sealed:
         staging.seal()
     seal = files.read_json(staging.root / _SEAL)
-    described = _describe(staging)
-    if {table.name: table.document() for table in described} != seal["tables"]:
+    if _hashes(staging) != seal.get("files"):
         raise GenomeError(
             f"The tables in {staging.root} have changed since they were sealed.",
             "Nothing was published: stage them again and let the gate see them.",
@@ -233,15 +272,17 @@ def publish(
         epoch=staging.epoch,
         published_at=clock.now(settings),
         fingerprint=seal["fingerprint"] if fingerprint is None else fingerprint,
-        tables={table.name: table for table in described},
+        tables={name: read_table(name, told) for name, told in seal["tables"].items()},
         provenance={**seal["provenance"], **(provenance or {})},
     )
     with files.exclusive(_pointer(settings, staging.group).with_suffix(".lock")):
+        _check_continued(publication)
         # The record comes first, so that prune finds the files of a publication that was killed half-way.
         files.write_json(_record(settings, staging.group, staging.epoch), publication.document())
-        for table in described:
-            for part in table.parts:
-                _link(staging.root / Path(table.path).parent / part, lake / table.path / part)
+        for name in seal["files"]:
+            staged_file = staging.root / name
+            kind, table, file = PurePosixPath(name).parts
+            _link(staged_file, lake / _folder(kind, table, staging.epoch) / file)
         files.write_json(_pointer(settings, staging.group), publication.document())
     staging.discard()
     return publication
@@ -289,11 +330,47 @@ def prune(settings: Settings, group: str, keep: int = 3) -> list[str]:
         records = sorted((settings.lake / "_published" / group).glob("*.json"))
         staying = {path.stem for path in records[-keep:]} | ({now_current.epoch} if now_current else set())
         gone = [path for path in records if path.stem not in staying]
+        named = {
+            folder for path in records if path not in gone for folder in _folders(_read(settings.lake, path))
+        }
         for path in gone:
-            for table in _read(settings.lake, path).tables.values():
-                shutil.rmtree(settings.lake / table.path, ignore_errors=True)
+            publication = _read(settings.lake, path)
+            presents = {table.present for table in publication.tables.values()}
+            for folder in (_folders(publication) | presents) - named:
+                shutil.rmtree(settings.lake / folder, ignore_errors=True)
             path.unlink()
     return [path.stem for path in gone]
+
+
+def _folders(publication: Publication) -> set[str]:
+    """The folders in which a publication's files are, its own and those of versions before it."""
+    parts = [part for table in publication.tables.values() for part in table.parts]
+    return {str(PurePosixPath(part.file).parent) for part in parts}
+
+
+def _check_continued(publication: Publication) -> None:
+    """Deltas are of no use without what they continue."""
+    for table in publication.tables.values():
+        earlier = [
+            part for part in table.parts if PurePosixPath(part.file).parent != PurePosixPath(table.path)
+        ]
+        for file in (name for part in earlier for name in (part.file, part.keys) if name is not None):
+            if not (publication.lake / file).is_file():
+                raise GenomeError(
+                    f"{table.name} continues {file}, which is gone.",
+                    "Nothing was published: `genome build --full` publishes every table whole.",
+                )
+
+
+@lru_cache(_HALF_LIVES_REMEMBERED)
+def _half_lives(genes: tuple[Path, ...], loci: tuple[Path, ...], column: str) -> HalfLives:
+    import pyarrow.parquet as pq
+
+    return HalfLives.of_loci(
+        pq.read_table(list(genes), columns=["gene_hash", "locus_id"], partitioning=None),
+        pq.read_table(list(loci), columns=["locus_id", column], partitioning=None),
+        column,
+    )
 
 
 def _pointer(settings: Settings, group: str) -> Path:
@@ -312,10 +389,7 @@ def _read(lake: Path, path: Path) -> Publication:
         epoch=document["epoch"],
         published_at=datetime.fromisoformat(document["published_at"]),
         fingerprint=document["fingerprint"],
-        tables={
-            name: PublishedTable(name, table["path"], table["rows"], table["sha256"], tuple(table["parts"]))
-            for name, table in document["tables"].items()
-        },
+        tables={name: read_table(name, told) for name, told in document["tables"].items()},
         provenance=document["provenance"],
     )
 
@@ -328,29 +402,46 @@ def _check_name(what: str, name: str) -> str:
     return name
 
 
-def _describe(staging: StagingArea) -> list[PublishedTable]:
-    import hashlib
+def _folder(kind: str, table: str, epoch: str) -> str:
+    return f"{kind}/{table}/v={epoch}"
 
+
+def _hashes(staging: StagingArea) -> dict[str, str]:
+    """Every staged file, `<kind>/<table>/<file>`, and its hash."""
+    return {
+        path.relative_to(staging.root).as_posix(): files.sha256(path)
+        for folder in staging.tables().values()
+        for path in sorted([*folder.glob("part-*.parquet"), *folder.glob(KEYS)])
+    }
+
+
+def _describe(
+    staging: StagingArea, hashes: Mapping[str, str], made: Mapping[str, Made]
+) -> list[PublishedTable]:
     import pyarrow.parquet as pq
 
     described = []
     for name, folder in staging.tables().items():
-        parts = sorted(folder.glob("part-*.parquet"))
-        if not parts:
+        paths = sorted(folder.glob("part-*.parquet"))
+        if not paths:
             raise GenomeError(
                 f"{folder} holds no part-*.parquet.", "Export the table, with 0 rows if it has none."
             )
-        each = "".join(files.sha256(part) for part in parts)
-        described.append(
-            PublishedTable(
-                name=name,
-                path=f"{folder.parent.name}/{name}/v={staging.epoch}",
-                rows=sum(pq.read_metadata(part).num_rows for part in parts),
-                # One part: the file's own hash. Several: the hash of their hashes.
-                sha256=each if len(parts) == 1 else hashlib.sha256(each.encode()).hexdigest(),
-                parts=tuple(part.name for part in parts),
+        kind, known = folder.parent.name, made.get(name)
+        place = _folder(kind, name, staging.epoch)
+        keys_hash = hashes.get(f"{kind}/{name}/{KEYS}")
+        own = tuple(
+            Part(
+                file=f"{place}/{path.name}",
+                rows=pq.read_metadata(path).num_rows,
+                sha256=hashes[f"{kind}/{name}/{path.name}"],
+                as_of=known.fading.as_of if known else None,
+                keys=f"{place}/{KEYS}" if keys_hash else None,
+                keys_sha256=keys_hash,
             )
+            for path in paths
         )
+        described.append(table_of(name, place, own, known))
     return described
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import pyarrow.parquet as pq
 from pydantic import AwareDatetime, Field
 
 from genome.api.published import Catalogue
@@ -84,7 +83,7 @@ def read(settings: Settings, catalogue: Catalogue) -> RelationTable:
     current = publish.current(settings, "genome")
     if current is None or _TABLE not in current.tables:
         return RelationTable(current.epoch if current is not None else None)
-    rows = pq.read_table(current.files(_TABLE), columns=list(_COLUMNS)).to_pylist()
+    rows = current.read(_TABLE, _COLUMNS).to_pylist()
     wanted = {f"product:{row[name]}" for row in rows for name in ("product_id", "other_product_id")}
     genes: dict[str, int] = {}
     labels: dict[str, str] = {}

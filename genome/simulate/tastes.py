@@ -119,15 +119,15 @@ def _seen(settings: Settings, truth: Truth) -> _Seen:
     if publication is None:
         raise GenomeError("Nothing is published yet.", "Run `genome demo --data mall`.")
     actors = _actors(settings, truth)
-    history = pq.read_table(
-        publication.files("genome_history"),
+    history = publication.read(
+        "genome_history",
         columns=[
             *("interaction_id", "interaction_type", "takes_back_id", "product_id"),
             *("evidence_at", "evidence_for", "evidence_against"),
         ],
     ).join(actors, "interaction_id", join_type="inner")
-    dna = pq.read_table(
-        publication.files("dim_product_dna"),
+    dna = publication.read(
+        "dim_product_dna",
         columns=["product_id", "gene_id"],
         filters=[("locus_id", "=", "category")],
     )

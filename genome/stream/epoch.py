@@ -102,19 +102,14 @@ class Epoch:
 
     def lines(self, source_keys: Iterable[str]) -> "tuple[list[str], npt.NDArray[Any]]":
         """The lines and refunds of source keys that this build has counted: keys, and rows of `LINE`."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(
-            self.publication.files("fct_reversible_lines"),
-            filters=[("source_key", "in", sorted(set(source_keys)))],
+        table = self.publication.read(
+            "fct_reversible_lines", filters=[("source_key", "in", sorted(set(source_keys)))]
         )
         return table.column("source_key").to_pylist(), _lines(table, self.parameters)
 
     def genes(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Every gene, ascending, and the number of its locus."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(self.publication.files("dim_genes"), columns=["gene_hash", "locus_number"])
+        table = self.publication.read("dim_genes", ["gene_hash", "locus_number"])
         hashes = table.column("gene_hash").to_numpy()
         order = np.argsort(hashes)
         return hashes[order].astype(np.int64), table.column("locus_number").to_numpy()[order].astype(np.int32)
@@ -152,20 +147,13 @@ def microseconds(instant: datetime) -> int:
     return (instant - _UNIX) // _MICROSECOND
 
 
-def _read(publication: Publication, table: str, columns: list[str], filters: Any = None) -> "pa.Table":
-    import pyarrow.parquet as pq
-
-    return pq.read_table(publication.files(table), columns=columns, filters=filters)
-
-
 def _parameters(publication: Publication, as_of: int) -> Parameters:
-    weights = _read(
-        publication,
+    weights = publication.read(
         "evidence_weights",
         ["interaction_type", "weight_for", "weight_against", "k", "reverses"],
     ).to_pylist()
     if "motive_weights" in publication.tables:
-        for row in _read(publication, "motive_weights", ["interaction_type", "weight"]).to_pylist():
+        for row in publication.read("motive_weights", ["interaction_type", "weight"]).to_pylist():
             for is_against in (False, True):
                 weights.append(
                     {
@@ -177,8 +165,8 @@ def _parameters(publication: Publication, as_of: int) -> Parameters:
                     }
                 )
     kinds = {row["interaction_type"]: at for at, row in enumerate(weights)}
-    loci = _read(
-        publication, "loci", ["locus_number", "locus_id", "half_life_now_days", "half_life_character_days"]
+    loci = publication.read(
+        "loci", ["locus_number", "locus_id", "half_life_now_days", "half_life_character_days"]
     ).to_pylist()
     size = 1 + max(row["locus_number"] for row in loci)
     half_now, half_character = np.full(size, np.nan), np.full(size, np.nan)
@@ -204,8 +192,7 @@ def _float(value: float | None) -> float:
 
 
 def _dna(publication: Publication, loci: Mapping[str, int]) -> Dna:
-    table = _read(
-        publication,
+    table = publication.read(
         "dim_product_dna",
         ["product_id", "gene_hash", "locus_id", "weight", "valid_from", "valid_to"],
     )
@@ -238,7 +225,7 @@ def _customers(publication: Publication) -> Customers:
     import pyarrow.compute as pc
 
     keys, ids = identity_map(publication)
-    links = _read(publication, "fct_identity_links", ["other_key"], ~pc.field("reason").is_null())
+    links = publication.read("fct_identity_links", ["other_key"], ~pc.field("reason").is_null())
     others = pc.unique(links.column("other_key").combine_chunks())
     of_things = pc.is_in(pc.list_element(pc.split_pattern(others, ":", max_splits=1), 0), _things())
     return Customers(keys, ids, pc.unique(ids).sort(), others.filter(of_things).sort())
@@ -258,7 +245,7 @@ def identity_map(publication: Publication) -> "tuple[pa.StringArray, pa.StringAr
     import pyarrow.compute as pc
 
     believed = pc.field("known_to").is_null() & (pc.field("source_key") != pc.field("customer_id"))
-    table = _read(publication, "fct_customer_keys", ["source_key", "customer_id"], believed)
+    table = publication.read("fct_customer_keys", ["source_key", "customer_id"], believed)
     table = table.sort_by("source_key")
     return table.column("source_key").combine_chunks(), table.column("customer_id").combine_chunks()
 
@@ -266,9 +253,7 @@ def identity_map(publication: Publication) -> "tuple[pa.StringArray, pa.StringAr
 def _refunded(publication: Publication, parameters: Parameters) -> npt.NDArray[np.uint64]:
     names = [name for name, at in parameters.kinds.items() if parameters.reverses[at] >= 0]
     columns = ["source_key", "order_id", "product_id", "interaction_type"]
-    rows = _read(
-        publication, "fct_reversible_lines", columns, [("interaction_type", "in", names)]
-    ).to_pylist()
+    rows = publication.read("fct_reversible_lines", columns, [("interaction_type", "in", names)]).to_pylist()
     types = list(parameters.kinds)
     groups = {
         group_of(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from genome.export import ExportedTable
 from genome.settings import PROJECT_ROOT, Settings
 from genome.warehouse import LAYERS, manifest
 
@@ -97,6 +98,19 @@ def test_only_contracts_are_published(nodes: dict[str, Any]) -> None:
         for node in published
         if node["resource_type"] == "model" and not node["config"]["contract"]["enforced"]
     ] == []
+
+
+def test_deltas_name_columns_and_keys_that_there_are(nodes: dict[str, Any]) -> None:
+    columns = {node["name"]: set(node["columns"]) for node in models(nodes)}
+    told = [each for each in (ExportedTable.of_node(node) for node in nodes.values()) if each and each.delta]
+    assert len(told) >= 8
+    for table in told:
+        assert table.delta is not None
+        named = {table.delta.key, table.delta.number, table.genes, *table.order_by}
+        named |= {lasts.by for lasts in table.lasts.values()}
+        assert named - {None} <= columns[table.model], table.model
+        assert table.delta.keys is None or table.delta.keys in columns, table.model
+        assert table.delta.keys or table.delta.number, table.model
 
 
 def test_what_engines_spell_differently_stays_in_macros() -> None:

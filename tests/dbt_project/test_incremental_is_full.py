@@ -1,18 +1,26 @@
 """The law of incremental builds: day by day gives the tables that one build of everything gives."""
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import plain_lake
 import pytest
 from support import built
+from support.readers import current, in_order, publish_build, same_for_readers, whole_build
 from support.same import same_tables
 
-from genome import warehouse
+from genome import export, warehouse
+from genome.api.published import Published
+from genome.customers.history import History
+from genome.lake import files
 from genome.lake.maintain import maintain
 from genome.settings import Settings
+from genome.stream.epoch import load
 
 SHAPE = plain_lake.Shape(customers=150, days=40)
 ZONE = "America/New_York"
@@ -29,13 +37,32 @@ def settings_of(home: Path, days_later: int) -> Settings:
     )
 
 
+DELTAS = {
+    "feat_customer_genome",
+    "feat_customer_traits",
+    "feat_customer_purchases",
+    "genome",
+    "genome_history",
+    "fct_reversible_lines",
+}
+"""Tables of a day; a day without label times adds nothing to outcomes and baselines."""
+GROWING = {"genome_history", "fct_reversible_lines"}
+
+
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A history, and two days that continued it; a third has landed."""
-    home = tmp_path_factory.mktemp("incremental") / "home"
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A history, and two days that continued it, all published; a third has landed."""
+    with pytest.MonkeyPatch.context() as patch:
+        # A day touches so much of so few people that the tables would be published whole.
+        patch.setattr(export, "MOST_ADDED", 3.0)
+        yield _kept(tmp_path_factory.mktemp("incremental") / "home")
+
+
+def _kept(home: Path) -> Settings:
     before = settings_of(home, 0)
     plain_lake.write_history(before, SHAPE)
     assert warehouse.build(before).anew == "there is nothing to continue"
+    assert not any(each.has_deltas for each in publish_build(before).tables.values())
 
     first = settings_of(home, 1)
     plain_lake.write_days(first, SHAPE, 40, 1, "day40")
@@ -87,6 +114,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         ],
     )
     assert warehouse.build(first).anew == ""
+    publish_build(first)
 
     second = settings_of(home, 2)
     plain_lake.write_days(second, SHAPE, 41, 1, "day41")
@@ -94,6 +122,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     # Files of batches that have been read and of those that have not become one.
     assert maintain(second).compacted > 0
     assert warehouse.build(second).anew == ""
+    publish_build(second)
     return second
 
 
@@ -113,25 +142,69 @@ def _line(product: str, days: float) -> dict[str, object]:
     }
 
 
-def table(settings: Settings, each: warehouse.PublishedTable) -> pd.DataFrame:
-    """A finished table, in the order in which it is published."""
-    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        return connection.table(each.model).order(", ".join(each.order_by)).df()
+@pytest.fixture(scope="module")
+def whole(kept: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """What one build of everything publishes."""
+    return whole_build(kept, tmp_path_factory.mktemp("whole") / "home")
 
 
-def test_day_by_day_gives_what_one_build_of_everything_gives(kept: Settings, tmp_path: Path) -> None:
-    whole = built.copy_of(kept, tmp_path / "whole")
-    warehouse.write_inputs(whole)
-    warehouse.dbt(whole, "run", exclude="tag:scores")
-    tables = [each for each in warehouse.published_tables(kept) if each.group == "genome"]
-    assert len(tables) >= 15
-    for each in tables:
-        ours, theirs = table(kept, each), table(whole, each)
-        # by which build a row was first known differs, and is meant to
-        same_tables(
-            *(one.drop(columns="_build_number", errors="ignore") for one in (ours, theirs)), each.name
+def test_day_by_day_gives_what_one_build_of_everything_gives(kept: Settings, whole: Settings) -> None:
+    assert same_for_readers(kept, whole) >= 15
+
+
+def test_a_day_publishes_what_it_has_made_anew(kept: Settings) -> None:
+    tables = current(kept).tables
+    assert {name for name, each in tables.items() if each.has_deltas} >= DELTAS
+    for name in DELTAS:
+        base, *deltas = tables[name].parts
+        assert len(deltas) == 2, name
+        assert 0 < deltas[1].rows < tables[name].rows / 2, name
+        dead = base.rows + sum(each.rows for each in deltas) - tables[name].rows
+        # history only grows: no day took a piece of evidence out of it
+        assert dead == 0 if name in GROWING else dead > 0, name
+    assert not any(tables[name].has_deltas for name in ("dim_genes", "fct_customer_keys", "loci"))
+
+
+def test_the_live_path_and_the_api_read_out_of_parts_and_write_no_whole_table(
+    kept: Settings, whole: Settings, tmp_path: Path
+) -> None:
+    copy = built.copy_of(kept, tmp_path / "home")
+    for folder in copy.lake.glob("*/*/present"):
+        shutil.rmtree(folder)
+    now, customer = copy.now, "user:from-the-future"
+    assert now is not None
+    told = []
+    for settings in (copy, whole):
+        published, epoch = Published(settings), load(current(settings))
+        keys, lines = epoch.lines([customer])
+        state = History(settings, published.catalogue(), customer).state(now, now)
+        told.append(
+            (
+                len(epoch.refunded),
+                sorted(zip(keys, lines["identity"].tolist(), strict=True)),
+                np.round(state.affinity_now, 9).tolist(),
+                sorted(published.singular(customer)),
+            )
         )
+    assert told[0] == told[1]
+    assert len(told[0][3]) > 0
+    assert not list(copy.lake.glob("*/*/present"))
+
+
+def test_a_version_that_continues_one_that_was_not_published_is_whole(
+    kept: Settings, whole: Settings, tmp_path: Path
+) -> None:
+    copy = built.copy_of(kept, tmp_path / "home")
+    path = copy.home / "dbt" / "built.json"
+    # as if the gate had refused the build before, and this one had continued it
+    files.write_json(path, {**files.read_json(path), "build_id": "next", "continues": "refused"})
+    ours, theirs = publish_build(copy), current(whole)
+    assert not any(each.has_deltas for each in ours.tables.values())
+    for each in warehouse.published_tables(kept):
+        if each.delta is not None:
+            # rows of customers whom no build has touched for days are as of this one
+            found, expected = (in_order(one.read(each.name), each.order_by) for one in (ours, theirs))
+            same_tables(found, expected, each.name)
 
 
 def test_a_day_makes_only_those_anew_whom_it_touches(kept: Settings) -> None:
@@ -141,9 +214,8 @@ def test_a_day_makes_only_those_anew_whom_it_touches(kept: Settings) -> None:
     assert 0 < count < SHAPE.customers / 3
     assert (stamps == pd.Timestamp(kept.now)).sum() == count
     # readers see all of them at the cut-off
-    with duckdb.connect(str(kept.warehouse), read_only=True) as connection:
-        newest = connection.table("feat_customer_genome").df().groupby("customer_id").valid_at.max()
-    assert (newest == pd.Timestamp(kept.now)).all()
+    newest = current(kept).read("feat_customer_genome", ["customer_id", "valid_at"]).to_pandas()
+    assert (newest.groupby("customer_id").valid_at.max() == pd.Timestamp(kept.now)).all()
 
 
 def test_what_a_build_was_made_from_says_whether_it_can_be_continued() -> None:

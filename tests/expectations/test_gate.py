@@ -15,6 +15,7 @@ from expectations import gate
 from expectations.contract import contracts
 from genome.errors import GenomeError
 from genome.lake import publish
+from genome.lake.parts import Made
 from genome.settings import Settings
 from genome.warehouse import manifest
 
@@ -152,6 +153,36 @@ def test_a_table_that_was_not_staged_is_missed(staged: Settings) -> None:
     folder.rmdir()
     report = gate.run(staged, area)
     assert [str(outcome) for outcome in report.failed] == ["dim_genes: expect_table_to_be_staged"]
+
+
+def stage_delta(settings: Settings, rows: int, whole: int) -> publish.StagingArea:
+    """Stage so many rows of the traits as a delta of what is published, which makes so many rows in all."""
+    current, area = publish.current(settings, "genome"), publish.staged(settings, "genome")
+    assert current is not None
+    assert area is not None
+    path = area.file("features", "feat_customer_traits")
+    pq.write_table(pq.ParquetFile(path).read().slice(0, rows), path)
+    dead = pa.table({"customer_id": pa.array([], pa.string()), "is_whole": pa.array([], pa.bool_())})
+    pq.write_table(dead, area.keys_file("features", "feat_customer_traits"))
+    before = current.table("feat_customer_traits")
+    assert before.fading is not None
+    return area.seal(made={"feat_customer_traits": Made(whole, before.fading, before.parts)})
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_of_a_delta_its_own_rows_are_judged_and_the_whole_tables_are_counted(
+    staged: Settings, rows: int
+) -> None:
+    before = publish.current(staged, "genome")
+    assert before is not None
+    count = before.table("feat_customer_traits").rows
+    report = gate.run(staged, stage_delta(staged, rows, count))
+    assert report.passed
+    assert {each.table: each.rows for each in report.profiles}["feat_customer_traits"] == count
+    report = gate.run(staged, stage_delta(staged, rows, count // 10))
+    assert [str(outcome) for outcome in report.failed] == [
+        "feat_customer_traits: expect_table_row_count_to_be_between"
+    ]
 
 
 def test_contracts_give_columns_types_and_grain(world: Settings) -> None:

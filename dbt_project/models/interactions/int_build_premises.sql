@@ -4,7 +4,8 @@
 {%- set popularity = before('int_offer_popularity') -%}
 {%- set evidence = before('int_evidence_weighed') -%}
 {%- set genes_now, genes_then = ref('int_product_genes_unioned'), ref('int_product_genes_before') -%}
-{%- set offers_now, products_now, offers_then = ref('dim_offers'), ref('int_offer_products'), ref('int_offers_before') -%}
+{%- set offers_now, products_now = ref('dim_offers'), ref('int_offer_products') -%}
+{%- set offers_then = ref('int_offers_before') -%}
 
 with clock as (
     select
