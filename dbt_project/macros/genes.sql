@@ -11,6 +11,7 @@ select
     max(locus_number) as locus_number,
     sum(evidence_for * scale_now) as for_now,
     sum(evidence_against * scale_now) as against_now,
+    sum(evidence_squared * scale_now * scale_now) as squares_now,
     sum(evidence_for * scale_character) as for_character,
     sum(evidence_against * scale_character) as against_character,
     sum(evidence_squared * scale_character * scale_character) as squares_character,
