@@ -202,22 +202,31 @@ def _email(
 
 
 def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
-    """One interaction for a response: its answers by question, its score where the form keeps one."""
+    """One interaction for a response: its answers by question, its score where the form keeps one.
+
+    What people wrote themselves stands together in `answer`, which is read for motives and goes no further.
+    """
     if given.get("event_type") != "form_response":
         return Breach("unknown_hook_event", "typeform: `event_type`")
     response = given["form_response"]
     hidden = response.get("hidden") or {}
     answers: dict[str, Any] = {}
+    written: list[str] = []
     email = hidden.get("email")
     phone = None
     for answer in response.get("answers") or []:
         question = answer["field"].get("ref") or answer["field"]["id"]
         kind = answer["type"]
         value = answer.get(kind)
-        if kind == "choice":
-            value = value.get("label") or value.get("other")
-        elif kind == "choices":
-            value = value.get("labels")
+        if kind == "text":
+            written.append(value)
+            continue
+        if kind in ("choice", "choices"):
+            if value.get("other"):
+                written.append(value["other"])
+            value = value.get("label" if kind == "choice" else "labels")
+            if value is None:
+                continue
         elif kind == "email":
             email = email or value
             continue
@@ -235,6 +244,7 @@ def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
         "properties": {
             "survey_id": response["form_id"],
             "answers": answers,
+            **({"answer": "\n".join(written)} if written else {}),
             **({"score": response["calculated"]["score"]} if response.get("calculated") else {}),
         },
         "context": {"traits": {k: v for k, v in (("email", email), ("phone", phone)) if v}},

@@ -119,7 +119,13 @@ def test_typeforms_response_becomes_a_survey(collector: Running) -> None:
                 {"type": "number", "number": 9, "field": {"id": "q1", "ref": "nps"}},
                 {"type": "choice", "choice": {"label": "Price"}, "field": {"id": "q2"}},
                 {"type": "choices", "choices": {"labels": ["A", "B"]}, "field": {"id": "q3"}},
-                {"type": "text", "text": "write to bob@example.com", "field": {"id": "q4"}},
+                {"type": "text", "text": "far too expensive, bob@example.com", "field": {"id": "q4"}},
+                {"type": "choice", "choice": {"other": "my own words"}, "field": {"id": "q6"}},
+                {
+                    "type": "choices",
+                    "choices": {"labels": ["C"], "other": "more words"},
+                    "field": {"id": "q7"},
+                },
                 {"type": "email", "email": "bob@example.com", "field": {"id": "q5"}},
             ],
         },
@@ -132,13 +138,10 @@ def test_typeforms_response_becomes_a_survey(collector: Running) -> None:
     assert answer.status_code == 200
     (record,) = collector.records(source)
     assert (record.name, record.source_key) == ("Survey Submitted", "user:u1")
-    answers = record.properties["answers"]
-    assert answers["q4"].startswith("write to email_1_")
-    assert {key: value for key, value in answers.items() if key != "q4"} == {
-        "nps": 9,
-        "q2": "Price",
-        "q3": ["A", "B"],
-    }
+    # Of what people wrote themselves only the motives go on.
+    assert record.properties["answers"] == {"nps": 9, "q2": "Price", "q3": ["A", "B"], "q7": ["C"]}
+    assert record.properties["_motives"] == "price"
+    assert not any(each in repr(record) for each in ("expensive", "own words", "more words", "bob@"))
     assert (record.properties["survey_id"], record.properties["score"]) == ("f1", 8)
     assert record.identifiers[0][0] == "email"
     changed = body.replace(b"Price", b"Taste")

@@ -39,3 +39,13 @@ def test_buckets_of_customers_change_no_row(world: Settings, tmp_path: Path) -> 
                 for name in (table, f"once.main.{table}")
             )
             same_tables(in_buckets, at_once, table)
+
+
+def test_a_memory_limit_is_read_as_duckdb_writes_it() -> None:
+    assert [warehouse._gigabytes(limit) for limit in ("3GB", "500 MB", "1.5GiB", "1TB")] == [
+        3.0,
+        0.5,
+        1.5,
+        1000.0,
+    ]
+    assert 0 < warehouse._gigabytes("50%") < warehouse._gigabytes("80%")

@@ -197,3 +197,16 @@ def test_unit_tests_cover_what_the_mathematics_rests_on(world: Settings) -> None
         "int_customer_genes",
         "fct_offer_outcomes",
     } <= tested
+
+
+def test_what_is_decayed_says_by_which_half_life_it_goes_on_fading(nodes: dict[str, Any]) -> None:
+    # Rows are published as the build made them that last touched a customer: a reader brings them forward by this.
+    decayed = {
+        f"{node['name']}.{name}": (int(half_life[1]), column["config"]["meta"].get("fades"))
+        for node in models(nodes)
+        if node["config"]["meta"].get("publish", {}).get("delta")
+        for name, column in node["columns"].items()
+        if (half_life := re.search(r"_h(\d+)_sum$", name))
+    }
+    assert len(decayed) > 8
+    assert {name for name, (named, said) in decayed.items() if named != said} == set()
