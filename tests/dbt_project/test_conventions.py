@@ -204,7 +204,10 @@ def test_what_is_decayed_says_by_which_half_life_it_goes_on_fading(nodes: dict[s
     decayed = {
         f"{node['name']}.{name}": (int(half_life[1]), column["config"]["meta"].get("fades"))
         for node in models(nodes)
-        if node["config"]["meta"].get("publish", {}).get("delta")
+        # what describes the past is as it was
+        if not (node["config"]["meta"].get("publish", {}).get("delta") or {"whole_only": True}).get(
+            "whole_only"
+        )
         for name, column in node["columns"].items()
         if (half_life := re.search(r"_h(\d+)_sum$", name))
     }

@@ -10,7 +10,7 @@ with lines as (
     select
         customers.customer_number,
         lines.source_number,
-        lines.order_id,
+        lines.order_number,
         lines.product_id,
         lines.product_hash,
         lines.interaction_type,
@@ -33,14 +33,14 @@ refunded as (
 orders_of_refunds as (
     select
         lines.source_number,
-        lines.order_id,
+        lines.order_number,
         lines.product_id,
         min(lines.evidence_date) as evidence_date
     from lines
     where
         lines.interaction_type = 'Order Completed'
-        and lines.order_id in (select refunded.order_id from refunded)
-    group by lines.source_number, lines.order_id, lines.product_id
+        and lines.order_number in (select refunded.order_number from refunded)
+    group by lines.source_number, lines.order_number, lines.product_id
 ),
 
 -- Money given back counts on its order's day, from when the refund is known.
@@ -55,7 +55,7 @@ refunds as (
     inner join orders_of_refunds as orders
         on
             refunded.source_number = orders.source_number
-            and refunded.order_id = orders.order_id
+            and refunded.order_number = orders.order_number
             and refunded.product_id = orders.product_id
 ),
 

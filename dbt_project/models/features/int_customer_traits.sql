@@ -27,7 +27,7 @@ known_orders as (
     select
         sources.spine_number,
         sources.source_number,
-        orders.order_id,
+        orders.order_number,
         max(sources.valid_at) as valid_at,
         min(orders.store_id) as store_id,
         min(orders.ordered_at) as ordered_at,
@@ -41,7 +41,7 @@ known_orders as (
         on
             sources.source_number = orders.source_number
             and orders.available_at < sources.valid_at
-    group by sources.spine_number, sources.source_number, orders.order_id
+    group by sources.spine_number, sources.source_number, orders.order_number
 ),
 
 orders as (

@@ -3,7 +3,18 @@
 {%- set kept = before('int_evidence_weighed') -%}
 
 {% if kept is not none -%}
-select kept.*
+select
+    kept.source_key,
+    kept.source_number,
+    kept.interaction_id,
+    kept.takes_back_id,
+    kept.product_id,
+    kept.evidence_at,
+    kept.available_at,
+    kept.evidence_for,
+    kept.evidence_against,
+    kept.evidence_squared,
+    kept.evidence_count
 from {{ kept }} as kept
 where
     kept.takes_back_id in (select takes_back_id from {{ ref('int_evidence_taken_back') }})

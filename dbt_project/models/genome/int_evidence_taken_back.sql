@@ -2,10 +2,8 @@
     have a refund and of which something became known. A refund names its order and product. Its units are taken from
     that order's lines of the product in their order; several refunds follow one another. Both are laid out as intervals
     of units, and meet where they overlap. -#}
-with refunds as (
-    select
-        lines.*,
-        weights.reverses
+with refunded as (
+    select distinct lines.line_hash
     from {{ ref('int_order_lines') }} as lines
     inner join {{ ref('evidence_weights') }} as weights on lines.interaction_type = weights.interaction_type
     where
@@ -19,6 +17,37 @@ with refunds as (
         where _build_number = {{ build_said('build_number') }}
     )
     {%- endif %}
+),
+
+-- Found by hash alone; then the rows, beside their time, so that an engine skips what lies before the first of them.
+places as (
+    select distinct
+        line_hash,
+        available_at
+    from {{ ref('int_order_lines') }}
+    where line_hash in (select line_hash from refunded)
+),
+
+rows_of_orders as (
+    select lines.*
+    from {{ ref('int_order_lines') }} as lines
+    inner join places
+        on
+            lines.line_hash = places.line_hash
+            and lines.available_at = places.available_at
+),
+
+refunds as (
+    select
+        rows_of_orders.*,
+        weights.reverses
+    from rows_of_orders
+    inner join {{ ref('evidence_weights') }} as weights
+        on rows_of_orders.interaction_type = weights.interaction_type
+    where
+        weights.reverses is not null
+        and rows_of_orders.product_id is not null
+        and rows_of_orders.order_id is not null
 ),
 
 refunds_in_turn as (
@@ -43,12 +72,11 @@ lines as (
             order by lines.line_number nulls last, lines.interaction_id
             rows between unbounded preceding and 1 preceding
         ), 0) as units_before
-    from {{ ref('int_order_lines') }} as lines
+    from rows_of_orders as lines
     inner join {{ ref('evidence_weights') }} as weights on lines.interaction_type = weights.interaction_type
     where
         weights.reverses is null
         and lines.quantity > 0
-        and lines.line_hash in (select line_hash from refunds)
 ),
 
 taken_back as (

@@ -33,16 +33,21 @@ known_before as (
 ),
 
 -- Of several deliveries the first one stays; one that says it came before the one that is kept would replace it.
+in_turn as (
+    select
+        {{ landed_since() }} as is_new,
+        row_number() over (partition by interaction_id order by received_at, _batch_id) as place,
+        count(case when not ({{ landed_since() }}) then 1 end) over (partition by interaction_id) as earlier_count
+    from {{ ref('int_interaction_deliveries') }}
+),
+
 came_before as (
     select 'a delivery that was received before the one that is kept' as reason
-    from {{ ref('int_interaction_deliveries') }} as deliveries
-    inner join {{ ref('fct_interactions') }} as kept
-        on
-            deliveries.interaction_hash = kept.interaction_hash
-            and deliveries.interaction_id = kept.interaction_id
+    from in_turn
     where
-        deliveries.received_at < kept.received_at
-        or (deliveries.received_at = kept.received_at and deliveries._batch_id < kept._batch_id)
+        is_new
+        and place = 1
+        and earlier_count > 0
 ),
 
 {% if evidence is not none -%}

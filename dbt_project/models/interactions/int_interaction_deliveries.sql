@@ -43,6 +43,17 @@ repeated as (
 ),
 
 {% if is_incremental() -%}
+-- Found by hash alone; then the rows, beside their time, so that an engine skips what lies before the first of them.
+known as (
+    select distinct
+        interaction_hash,
+        available_at
+    from {{ ref('fct_interactions') }}
+    where
+        _build_number < {{ build_said('build_number') }}
+        and interaction_hash in (select interaction_hash from ids)
+),
+
 earlier as (
     select
         kept.interaction_id,
@@ -58,9 +69,11 @@ earlier as (
             coalesce(cast(kept.amount as string), '')
         ) as content
     from {{ ref('fct_interactions') }} as kept
-    where
-        kept._build_number < {{ build_said('build_number') }}
-        and kept.interaction_hash in (select interaction_hash from ids)
+    inner join known
+        on
+            kept.interaction_hash = known.interaction_hash
+            and kept.available_at = known.available_at
+    where kept._build_number < {{ build_said('build_number') }}
 ),
 
 {% endif -%}

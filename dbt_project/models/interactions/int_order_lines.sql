@@ -27,6 +27,8 @@ select
     product_id,
     {{ hash_bigint("'product:' || product_id") }} as product_hash,
     {{ row_hash("concat_ws('|', source_key, named_order_id, product_id)") }} as line_hash,
+    -- A line that names no order is one of its own. Orders of one key are told apart by it: a number is read faster.
+    {{ row_hash("coalesce(named_order_id, interaction_id)") }} as order_number,
     interaction_type,
     interaction_id,
     channel,

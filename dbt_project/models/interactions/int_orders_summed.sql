@@ -2,7 +2,7 @@
     a row, so that at any time an order is what was known of it by then. -#}
 select
     source_number,
-    coalesce(order_id, interaction_id) as order_id,
+    order_number,
     available_at,
     min(store_id) as store_id,
     min(evidence_at) as ordered_at,
@@ -13,4 +13,4 @@ select
     count(case when coupon_discount_amount > 0 then 1 end) as coupon_line_count
 from {{ ref('int_lines_read') }}
 where interaction_type = 'Order Completed'
-group by source_number, coalesce(order_id, interaction_id), available_at
+group by source_number, order_number, available_at
