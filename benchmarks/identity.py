@@ -1,36 +1,42 @@
 """How long who is who takes: a made-up lake of so many customers, resolved, beside what DuckDB alone needs to read it.
 
-python benchmarks/identity.py --customers 100000 --json
+python benchmarks/identity.py --customers 10000 50000 100000 --json
 
 Of each hundred customers 78 have a loyalty card, 60 an account and 45 the app; every fifth household shares a tablet,
-every seventh a payment card. Contact cards are compared by themselves (`likeness_seconds`): that needs raw values,
-which a benchmark has no vault for.
+every seventh a payment card. The lake holds 90 days and is resolved from nothing; then one more day lands, a
+ninetieth of the interactions and one new customer in a thousand, where one in ten interactions comes with a cookie
+or a card that is new. Contact cards are compared by themselves (`likeness_seconds`): that needs raw values, which a
+benchmark has no vault for.
 """
 
 import argparse
 import json
+import multiprocessing
 import platform
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psutil
 from simulate import RESULTS, PeakMemory
 
 from genome.identity import likeness
-from genome.identity.resolve import resolve
+from genome.identity.resolve import Resolved, resolve
 from genome.lake import files, layout
 from genome.lake.manifest import Counts, DataFile, Entry, Source, commit
 from genome.settings import Settings
 
 USER = "CASE WHEN c % 10 < 6 THEN 'U' || c END"
 CARD = "CASE WHEN c % 50 < 39 THEN 'L' || c END"
-COOKIE = "CASE WHEN (c // 2) % 5 = 0 AND e % 3 = 0 THEN 'T' || (c // 2) ELSE 'A' || c || '-' || (e % 3) END"
-TOKEN = "CASE WHEN (c // 2) % 7 = 0 THEN 'S' || (c // 2) ELSE 'K' || c || '-' || (e % 2) END"
+COOKIE = "CASE WHEN (c // 2) % 5 = 0 AND e % 3 = 0 THEN 'T' || (c // 2) ELSE 'A' || c || '-' || (e % 3 + 3 * n) END"
+TOKEN = "CASE WHEN (c // 2) % 7 = 0 THEN 'S' || (c // 2) ELSE 'K' || c || '-' || (e % 2 + 2 * n) END"
 HOUSE = "'H' || (c // 2)"
 CHANNELS = {
     "crm": (
@@ -45,17 +51,35 @@ CHANNELS = {
 """channel → events of each customer, the kind and value of the key, and those of the further identifiers."""
 
 
-def make(settings: Settings, customers: int) -> tuple[int, int]:
-    """Write and commit the lake; returns how many interactions and further identifiers it has."""
+DAYS = 90
+FIRST, NEXT = ("2026-01-01", DAYS), ("2026-04-01", 1)
+"""From when on, and for how many days: what is resolved from nothing, and the day after."""
+
+
+def make(settings: Settings, customers: int, when: tuple[str, int] = FIRST) -> tuple[int, int]:
+    """Write and commit a lake, or one more day of it; returns how many interactions and further identifiers it has."""
+    since, days = when
+    batch = f"bench-{since}"
+    # On a later day few of the events of those who are known, all of those who are new, and some new things.
+    more, some, new = (
+        (0, "true", "0")
+        if when == FIRST
+        else (
+            customers // 1000,
+            f"(c >= {customers} OR hash('some' || c || '-' || e) % {DAYS} = 0)",
+            "(hash('new' || c || '-' || e) % 10 = 0)::INT",
+        )
+    )
     totals = [0, 0]
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         for channel, (events, (kind, key), others) in CHANNELS.items():
             con.execute(
                 f"CREATE OR REPLACE TEMP VIEW met AS SELECT '{kind}' AS customer_key_type, {key} AS customer_key, "
-                f"md5('{channel}' || c || '-' || e) AS interaction_id, c, e, TIMESTAMPTZ '2026-01-01' + "
-                f"to_seconds((hash(c, e, '{channel}') % 7776000)::BIGINT) AS occurred_at "
-                f"FROM range({customers}) AS a(c), range({events}) AS b(e) WHERE customer_key IS NOT NULL"
+                f"md5('{batch}-{channel}' || c || '-' || e) AS interaction_id, c, e, {new} AS n, "
+                f"TIMESTAMPTZ '{since}' + to_seconds((hash(c, e, '{channel}') % {days * 86_400})::BIGINT) "
+                f"AS occurred_at FROM range({customers + more}) AS a(c), range({events}) AS b(e) "
+                f"WHERE customer_key IS NOT NULL AND {some}"
             )
             further = " UNION ALL BY NAME ".join(
                 f"SELECT *, '{name}' AS identifier_type, {value} AS identifier FROM met"
@@ -69,9 +93,9 @@ def make(settings: Settings, customers: int) -> tuple[int, int]:
                 )
             ):
                 listed = ", ".join(
-                    f"{_value(name, channel)}::{type_} AS {name}" for name, type_ in columns.items()
+                    f"{_value(name, channel, batch)}::{type_} AS {name}" for name, type_ in columns.items()
                 )
-                relative = place(channel, "2026-01", f"bench-{channel}")
+                relative = place(channel, since[:7], f"{batch}-{channel}")
                 path = settings.lake / relative
                 files.make_folder(path.parent)
                 where = "WHERE identifier IS NOT NULL" if number else ""
@@ -82,7 +106,7 @@ def make(settings: Settings, customers: int) -> tuple[int, int]:
             commit(
                 settings,
                 Entry(
-                    batch_id=f"bench-{channel}",
+                    batch_id=f"{batch}-{channel}",
                     dataset=layout.INTERACTIONS,
                     channel=channel,
                     files=(written[0],),
@@ -96,8 +120,9 @@ def make(settings: Settings, customers: int) -> tuple[int, int]:
     return totals[0], totals[1]
 
 
-def _value(name: str, channel: str) -> str:
+def _value(name: str, channel: str, batch: str) -> str:
     given = {
+        "_batch_id": f"'{batch}-{channel}'",
         "channel": f"'{channel}'",
         "received_at": "occurred_at",
         "interaction_type": "'Page Viewed'",
@@ -158,39 +183,36 @@ def compare_cards(settings: Settings, customers: int) -> tuple[float, int]:
         return time.perf_counter() - begun, len(found.one)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=100_000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-limit", default="3GB")
-    parser.add_argument("--no-likeness", action="store_true", help="leave the contact cards out")
-    parser.add_argument("--name", default="identity", help="benchmarks/results/<name>.json")
-    parser.add_argument("--json", action="store_true", help="print the result")
-    options = parser.parse_args()
+def measured(settings: Settings) -> tuple[Resolved, float, int]:
+    """What a run found, its seconds, and the most resident memory that this process had meanwhile."""
+    memory = PeakMemory()
+    memory.start()
+    begun = time.perf_counter()
+    done = resolve(settings)
+    return done, time.perf_counter() - begun, memory.stop()
+
+
+def measure(customers: int, threads: int, memory_limit: str, with_likeness: bool) -> dict[str, Any]:
+    """One size: from nothing, then nothing new, then one more day."""
     home = Path(tempfile.mkdtemp()) / "home"
-    settings = Settings(home=home, threads=options.threads, memory_limit=options.memory_limit)
+    settings = Settings(home=home, threads=threads, memory_limit=memory_limit)
     try:
-        interactions, identifiers = make(settings, options.customers)
+        interactions, identifiers = make(settings, customers)
         load = psutil.getloadavg()[0]
-        memory = PeakMemory()
-        memory.start()
-        begun = time.perf_counter()
-        done = resolve(settings)
-        seconds = time.perf_counter() - begun
-        peak = memory.stop()
+        done, seconds, peak = measured(settings)
         skipped = time.perf_counter()
         resolve(settings)
         skipped = time.perf_counter() - skipped
         raw_seconds = raw(settings)
-        cards_seconds, pairs = (
-            (None, None) if options.no_likeness else compare_cards(settings, options.customers)
-        )
+        day_interactions, day_identifiers = make(settings, customers, NEXT)
+        day, day_seconds, day_peak = measured(settings)
+        if day.anew:
+            raise SystemExit(f"the day was resolved from nothing: {day.anew}")
+        cards_seconds, pairs = compare_cards(settings, customers) if with_likeness else (None, None)
     finally:
         shutil.rmtree(home.parent)
-    sha = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    result = {
-        "what": "identity",
-        "customers": options.customers,
+    return {
+        "customers": customers,
         "interactions": interactions,
         "identifiers": identifiers,
         "pairs": done.links + done.refused,
@@ -200,9 +222,37 @@ def main() -> None:
         "raw_seconds": round(raw_seconds, 2),
         "ratio": round(seconds / raw_seconds, 2),
         "peak_memory_mb": round(peak / 2**20),
+        "day": {
+            "interactions": day_interactions,
+            "identifiers": day_identifiers,
+            "keys_resolved_again": day.again,
+            "seconds": round(day_seconds, 2),
+            "peak_memory_mb": round(day_peak / 2**20),
+        },
         "likeness_seconds": None if cards_seconds is None else round(cards_seconds, 2),
         "likeness_pairs": pairs,
         "load_before": round(load, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 50_000, 100_000])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory-limit", default="3GB")
+    parser.add_argument("--no-likeness", action="store_true", help="leave the contact cards out")
+    parser.add_argument("--name", default="identity", help="benchmarks/results/<name>.json")
+    parser.add_argument("--json", action="store_true", help="print the result")
+    options = parser.parse_args()
+    sizes = [
+        _alone(measure, size, options.threads, options.memory_limit, not options.no_likeness)
+        for size in sorted(options.customers)
+    ]
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    result = {
+        "what": "identity",
+        "days": DAYS,
+        "sizes": sizes,
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}",
         "git": sha.stdout.strip(),
     }
@@ -210,6 +260,12 @@ def main() -> None:
     (RESULTS / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n")
     if options.json:
         print(json.dumps(result, indent=2))
+
+
+def _alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What a function gives in a process of its own: memory that one size left would count in the next."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ By = Annotated[str | None, typer.Option(help="Who decides; the user of this mach
 
 @identity.command("resolve")
 def resolve(
-    force: Annotated[bool, typer.Option("--force", help="Also when nothing new has landed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="From nothing, also when nothing new has landed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Resolve what has landed; `genome build` does it by itself before dbt."""
@@ -37,9 +39,15 @@ def resolve(
         if done.skipped:
             console.print("Nothing new has landed since the last resolution; --force resolves anyway.")
             return
+        how = (
+            f"from nothing, as {done.anew}"
+            if done.anew
+            else f"{done.again:,} keys of {done.batches:,} new batches"
+        )
         console.print(
             f"{done.customers:,} customers of several keys ({done.keys:,} keys in {done.links:,} links); "
-            f"{done.refused:,} links refused; {done.households:,} households; {done.seconds:.1f} s."
+            f"{done.refused:,} links refused; {done.households:,} households; "
+            f"{how}; {done.seconds:.1f} s."
         )
 
     report(done.summary(), as_json=as_json, human=human)

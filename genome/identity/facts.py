@@ -1,8 +1,8 @@
-"""What the lake says about who is who: each pair of identifiers once, with the times at which it became known.
+"""What is known about who is who, as numbers: each pair of identifiers once, with the times at which it became known.
 
-The lake holds a row for each event; resolution needs a row for each pair. DuckDB makes the one from the other, and
-hands over numbers: a key's number is its place among all keys sorted by their text, so equal numbers mean equal keys
-in every step that follows and the text is looked up once, when the result is written.
+Rules and clusters work on a slice of whole components at a time (`components.py`). A key's number is its place among
+the keys of the slice, sorted by their text: equal numbers mean equal keys in every step that follows, and the text is
+looked up once, when the result is written.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from genome.identity import rules
 from genome.lake import files, layout
 from genome.lake.compiler import text
 from genome.lake.manifest import Manifest
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 FOREVER = int(np.iinfo(np.int64).max)
 """An end that has not come, in microseconds."""
@@ -87,6 +87,25 @@ class Decisions:
     is_merge: Bools
 
 
+@dataclass(frozen=True)
+class Likenesses:
+    """Contacts that Splink found alike, in a fixed order; times as in `Facts`.
+
+    Attributes:
+        one: a key.
+        other: another.
+        weight: log2 of the odds that they are one person's.
+        start: from when on.
+        end: until when; FOREVER where they are alike now.
+    """
+
+    one: Ints
+    other: Ints
+    weight: Floats
+    start: Ints
+    end: Ints
+
+
 @contextmanager
 def reading(settings: Settings) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A database in memory for tokens and keys; it may spill, because nothing in it is a raw value."""
@@ -121,74 +140,22 @@ class Sources:
         )
 
 
-def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str] = ()) -> Facts:
-    """Every pair that a rule names, with its keys; leaves the table `keys (id, key, …)` in the connection.
+def of_slice(con: "duckdb.DuckDBPyConnection", low: int, high: int) -> Facts:
+    """The facts of some components; leaves the table `keys (id, key, part_id, kind, known, valid)` in the connection.
 
     Args:
-        con: from `reading`.
-        sources: which files count.
-        more: keys that are wanted also where no pair names them.
+        con: with the tables that `components.label` leaves, and those of `kept.TOLD`.
+        low: the first component.
+        high: the one after the last.
     """
     import pyarrow as pa
 
-    manifest = sources.interactions
-    con.register("more", pa.table({"key": pa.array(sorted(set(more)), pa.string())}))
-    links = ", ".join(
-        f"({number}, {text(rule.owner)}, {text(rule.other)})" for number, rule in enumerate(rules.LINKS)
-    )
-    typed = f"channel IN ({', '.join(text(channel) for channel in sorted(rules.TYPED_CHANNELS))})"
     con.execute(
         f"""
-        CREATE TEMP TABLE named AS
-        WITH met AS (
-            SELECT
-                customer_key_type AS kind_a, customer_key AS key_a, identifier_type AS kind_b, identifier AS key_b,
-                {typed} AS is_typed, CASE WHEN {typed} THEN CAST(occurred_at AS DATE) END AS day,
-                min(epoch_us(greatest(occurred_at, received_at))) AS first, count(*) AS count
-            FROM {rows(manifest.identifiers(), layout.IDENTIFIER_COLUMNS)}
-            WHERE customer_key IS NOT NULL AND identifier IS NOT NULL
-            GROUP BY ALL
-        ),
-        rules (rule, owner, other) AS (VALUES {links}),
-        turned AS (
-            SELECT rule, owner || ':' || key_a AS owner, other || ':' || key_b AS other, is_typed, day, first, count
-            FROM met INNER JOIN rules ON kind_a = owner AND kind_b = other
-            UNION ALL
-            SELECT rule, owner || ':' || key_b, other || ':' || key_a, is_typed, day, first, count
-            FROM met INNER JOIN rules ON kind_a = other AND kind_b = owner AND owner <> other
-        ),
-        daily AS (
-            SELECT rule, owner, other, is_typed, day, min(first) AS first, sum(count) AS count
-            FROM turned WHERE owner <> other GROUP BY ALL
-        )
-        SELECT
-            rule, owner, other, is_typed, min(first) AS first, sum(count) AS count,
-            CASE WHEN is_typed THEN list_sort(list(first))[2] END AS again
-        FROM daily GROUP BY rule, owner, other, is_typed
-        """
-    )
-    con.execute(
-        f"""
-        CREATE TEMP TABLE keys AS
-        WITH beside AS (
-            SELECT key, min(first) AS first FROM (
-                SELECT owner AS key, first FROM named UNION ALL SELECT other, first FROM named
-                UNION ALL SELECT unnest([one, other]), first FROM ({_decided(sources)})
-                UNION ALL SELECT key, {FOREVER} FROM more
-            ) GROUP BY key
-        ),
-        own AS (
-            SELECT
-                customer_key_type || ':' || customer_key AS key,
-                min(epoch_us(greatest(occurred_at, received_at))) AS known,
-                arg_min(epoch_us(occurred_at), greatest(occurred_at, received_at)) AS valid
-            FROM {rows(manifest.files(), layout.INTERACTION_COLUMNS)}
-            WHERE customer_key IS NOT NULL GROUP BY key
-        )
-        SELECT
-            row_number() OVER (ORDER BY beside.key) - 1 AS id, beside.key, split_part(beside.key, ':', 1) AS kind,
-            coalesce(own.known, {FOREVER}) AS known, coalesce(own.valid, beside.first) AS valid
-        FROM beside LEFT JOIN own ON beside.key = own.key
+        CREATE OR REPLACE TEMP TABLE keys AS
+        SELECT row_number() OVER (ORDER BY key) - 1 AS id, key, id AS part_id, split_part(key, ':', 1) AS kind,
+            coalesce(known, {FOREVER}) AS known, coalesce(valid, {FOREVER}) AS valid
+        FROM part_keys WHERE component >= {low} AND component < {high}
         """
     )
     kinds = [kind for (kind,) in con.execute("SELECT DISTINCT kind FROM keys ORDER BY kind").fetchall()]
@@ -196,66 +163,97 @@ def read(con: "duckdb.DuckDBPyConnection", sources: Sources, more: Sequence[str]
     keys = con.execute(
         "SELECT number AS kind, known, valid FROM keys INNER JOIN kinds ON keys.kind = kinds.kind ORDER BY id"
     ).fetchnumpy()
+    con.unregister("kinds")
     pairs = con.execute(
         f"""
         SELECT owners.id AS owner, others.id AS other, rule, is_typed, first,
-            coalesce(again, {FOREVER}) AS again, CAST(count AS BIGINT) AS count
-        FROM named
-        INNER JOIN keys AS owners ON named.owner = owners.key
-        INNER JOIN keys AS others ON named.other = others.key
+            coalesce(days[2].first, {FOREVER}) AS again, count
+        FROM part_pairs AS pairs
+        INNER JOIN keys AS owners ON pairs.owner = owners.part_id
+        INNER JOIN keys AS others ON pairs.other = others.part_id
+        WHERE component >= {low} AND component < {high}
         """
     ).fetchnumpy()
-    con.unregister("kinds")
-    con.execute("DROP TABLE named")  # the largest table, and no longer asked
+    told = con.execute(
+        """
+        SELECT keys.id, min(first) AS first
+        FROM (
+            SELECT unnest([one, other]) AS key, first FROM decided
+            UNION ALL SELECT unnest([one, other]), "start" FROM likeness
+        ) AS told
+        INNER JOIN keys ON told.key = keys.key GROUP BY keys.id
+        """
+    ).fetchnumpy()
+    owner, other, first = (numbers(pairs[name]) for name in ("owner", "other", "first"))
+    known, valid = numbers(keys["known"]), numbers(keys["valid"])
+    beside = np.full(len(known), FOREVER)
+    for met, at in ((owner, first), (other, first), (numbers(told["id"]), numbers(told["first"]))):
+        np.minimum.at(beside, met, at)
     return Facts(
         kinds=tuple(kinds),
-        kind=_numbers(keys["kind"]),
-        known=_numbers(keys["known"]),
-        valid=_numbers(keys["valid"]),
-        owner=_numbers(pairs["owner"]),
-        other=_numbers(pairs["other"]),
-        rule=_numbers(pairs["rule"]),
+        kind=numbers(keys["kind"]),
+        known=known,
+        # A key that never came by itself is as old as what it first came beside.
+        valid=np.where(known < FOREVER, valid, beside),
+        owner=owner,
+        other=other,
+        rule=numbers(pairs["rule"]),
         is_typed=np.asarray(pairs["is_typed"], dtype=bool),
-        first=_numbers(pairs["first"]),
-        again=_numbers(pairs["again"]),
-        count=_numbers(pairs["count"]),
+        first=first,
+        again=numbers(pairs["again"]),
+        count=numbers(pairs["count"]),
     )
 
 
-def numbers_of(con: "duckdb.DuckDBPyConnection", keys: Sequence[str]) -> Ints:
-    """The numbers of keys, one for each of them, in their order. Call it after `read`."""
-    import pyarrow as pa
-
-    con.register("asked", pa.table({"place": np.arange(len(keys)), "key": pa.array(keys, pa.string())}))
+def decisions(con: "duckdb.DuckDBPyConnection") -> Decisions:
+    """What persons decided about keys of the slice, in the order in which it became known. Call it after `of_slice`."""
     found = con.execute(
-        "SELECT id FROM asked INNER JOIN keys ON asked.key = keys.key ORDER BY place"
-    ).fetchnumpy()
-    con.unregister("asked")
-    return _numbers(found["id"])
-
-
-def decisions(con: "duckdb.DuckDBPyConnection", sources: Sources) -> Decisions:
-    """What persons decided, in the order in which it became known. Call it after `read`."""
-    rows = con.execute(
-        f"""
-        SELECT ones.id AS one, others.id AS other, first AS at, is_merge
-        FROM ({_decided(sources)}) AS decided
+        """
+        SELECT ones.id AS one, others.id AS other, first, is_merge
+        FROM decided
         INNER JOIN keys AS ones ON decided.one = ones.key
         INNER JOIN keys AS others ON decided.other = others.key
         ORDER BY first, interaction_id
         """
     ).fetchnumpy()
     return Decisions(
-        one=_numbers(rows["one"]),
-        other=_numbers(rows["other"]),
-        at=_numbers(rows["at"]),
-        is_merge=np.asarray(rows["is_merge"], dtype=bool),
+        one=numbers(found["one"]),
+        other=numbers(found["other"]),
+        at=numbers(found["first"]),
+        is_merge=np.asarray(found["is_merge"], dtype=bool),
     )
 
 
-def key_names(con: "duckdb.DuckDBPyConnection") -> list[str]:
-    """The keys' texts by their numbers. Call it after `read`."""
-    return [key for (key,) in con.execute("SELECT key FROM keys ORDER BY id").fetchall()]
+def likenesses(con: "duckdb.DuckDBPyConnection") -> Likenesses:
+    """What Splink found alike among the contacts of the slice. Call it after `of_slice`."""
+    found = con.execute(
+        """
+        SELECT ones.id AS one, others.id AS other, weight, "start", "end"
+        FROM likeness
+        INNER JOIN keys AS ones ON likeness.one = ones.key
+        INNER JOIN keys AS others ON likeness.other = others.key
+        ORDER BY ones.id, others.id, "start"
+        """
+    ).fetchnumpy()
+    return Likenesses(
+        one=numbers(found["one"]),
+        other=numbers(found["other"]),
+        weight=np.asarray(found["weight"], dtype=np.float64),
+        start=numbers(found["start"]),
+        end=numbers(found["end"]),
+    )
+
+
+def turned(con: "duckdb.DuckDBPyConnection") -> tuple[Ints, Ints]:
+    """Keys of the slice that are one identifier's under two keys of the tokeniser. Call it after `of_slice`."""
+    found = con.execute(
+        """
+        SELECT ones.id AS one, others.id AS other
+        FROM turned
+        INNER JOIN keys AS ones ON turned.one = ones.key INNER JOIN keys AS others ON turned.other = others.key
+        """
+    ).fetchnumpy()
+    return numbers(found["one"]), numbers(found["other"])
 
 
 def own_keys(con: "duckdb.DuckDBPyConnection", sources: Sources) -> list[str]:
@@ -268,29 +266,20 @@ def own_keys(con: "duckdb.DuckDBPyConnection", sources: Sources) -> list[str]:
     return [key for (key,) in con.execute(query).fetchall()]
 
 
-def _decided(sources: Sources) -> str:
-    """Decisions of persons, once each."""
-    return f"""
-        SELECT
-            interaction_id, any_value(interaction_type) = {text(MERGED)} AS is_merge,
-            any_value(json_extract_string(properties, '$.one')) AS one,
-            any_value(json_extract_string(properties, '$.other')) AS other,
-            min(epoch_us(greatest(occurred_at, received_at))) AS first
-        FROM {rows(sources.decisions.files(), layout.INTERACTION_COLUMNS)}
-        WHERE interaction_type IN ({text(MERGED)}, {text(UNMERGED)})
-        GROUP BY interaction_id
-        HAVING one IS NOT NULL AND other IS NOT NULL
-    """
-
-
 def rows(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
     """Committed files as a relation; without any, one without rows."""
     if not paths:
-        empty = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
-        return f"(SELECT {empty} WHERE false)"
+        return empty(columns)
     listed = ", ".join(text(str(path)) for path in paths)
     return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 
-def _numbers(column: Any) -> Ints:
+def empty(columns: Mapping[str, str]) -> str:
+    """A relation of these columns (name → DuckDB type) without rows."""
+    listed = ", ".join(f'CAST(NULL AS {type_}) AS "{name}"' for name, type_ in columns.items())
+    return f"(SELECT {listed} WHERE false)"
+
+
+def numbers(column: Any) -> Ints:
+    """A column that DuckDB gave as 64-bit integers."""
     return np.asarray(column, dtype=np.int64)

@@ -6,7 +6,8 @@
 
 dbt reads what this writes as sources and publishes it (`fct_customer_keys`, `fct_identity_links`, `dim_households`).
 A belief about known time K depends on nothing that became known later, so a second run, or one over a longer history,
-tells the same about K.
+tells the same about K. A run continues the one before: it reads the batches that have landed since (`kept.py`) and
+resolves the components that they touch (`components.py`); what it leaves is what a run from nothing leaves.
 """
 
 import hashlib
@@ -14,36 +15,30 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import structlog
 
 from genome import clock
-from genome.identity import clusters, facts, households, likeness, rules
+from genome.identity import clusters, components, facts, households, kept, matches, rules, sightings, tables
 from genome.identity.clusters import Beliefs, Links
 from genome.identity.facts import FOREVER, Bools, Decisions, Facts, Ints, Sources
+from genome.identity.kept import Kept
 from genome.identity.lifetimes import REASONS, Lifetimes, lifetimes
+from genome.identity.matches import Alike
 from genome.identity.rules import Reason
+from genome.identity.tables import Found
 from genome.identity.vault import Vault
-from genome.lake import files
-from genome.lake.compiler import text
+from genome.lake import files, layout
 from genome.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
 
-TABLES = ("identity_keys", "identity_links", "identity_households")
-"""What a resolution leaves: dbt's sources of these names."""
-
-_VERSION = "1"
-"""Of this code's results: raised when the same lake gives other beliefs."""
-
-_LIKENESS = "1"
-"""Of what Splink is asked: raised when the same cards give other likenesses."""
-
-_MATCHES = "likeness.parquet"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,9 @@ class Resolved:
         customers: clusters of more than one key that hold now.
         merged: keys that belong to a customer of another name now.
         households: households whose members are known.
+        anew: why it began from nothing; empty where it continued the run before.
+        batches: so many batches were read.
+        again: so many keys were resolved again.
         seconds: how long it took.
     """
 
@@ -70,6 +68,9 @@ class Resolved:
     customers: int = 0
     merged: int = 0
     households: int = 0
+    anew: str = ""
+    batches: int = 0
+    again: int = 0
     seconds: float = 0.0
     skipped: bool = False
 
@@ -77,22 +78,19 @@ class Resolved:
         """What a task returns."""
         if self.skipped:
             return {"skipped": "nothing new has landed since the last resolution"}
-        return {name: value for name, value in asdict(self).items() if name not in ("fingerprint", "skipped")}
+        return {name: value for name, value in vars(self).items() if name not in ("fingerprint", "skipped")}
 
 
 def current(settings: Settings) -> Mapping[str, Path]:
-    """The files of the last resolution by the names of `TABLES`; none before the first."""
-    pointer = _folder(settings) / "current.json"
-    if not pointer.is_file():
-        return {}
-    folder = _folder(settings) / files.read_json(pointer)["version"]
-    return {name: folder / f"{name}.parquet" for name in TABLES}
+    """The files of the last resolution by the names of `kept.TABLES`; none before the first."""
+    told = kept.pointer(settings)
+    folder = kept.folder(settings) / told["version"] if told else None
+    return {name: folder / f"{name}.parquet" for name in kept.TABLES} if folder else {}
 
 
 def digest(settings: Settings) -> str:
     """A hash of the last resolution's results; empty before the first."""
-    pointer = _folder(settings) / "current.json"
-    return str(files.read_json(pointer)["digest"]) if pointer.is_file() else ""
+    return str(kept.pointer(settings).get("digest", ""))
 
 
 def resolve(settings: Settings, *, force: bool = False) -> Resolved:
@@ -100,114 +98,112 @@ def resolve(settings: Settings, *, force: bool = False) -> Resolved:
 
     Args:
         settings: where the state is.
-        force: also when nothing new has landed.
+        force: also when nothing new has landed, and from nothing.
     """
     started = time.monotonic()
-    folder = _folder(settings)
+    folder = kept.folder(settings)
     files.make_folder(folder)
     with files.exclusive(folder / "resolve.lock", patience_seconds=1800):
         sources = Sources.of(settings)
         equal = _equal_keys(settings)
         print_of = _fingerprint(sources, equal)
-        pointer = folder / "current.json"
-        if not force and pointer.is_file() and files.read_json(pointer)["fingerprint"] == print_of:
+        before = kept.pointer(settings)
+        if not force and before.get("fingerprint") == print_of:
             return Resolved(print_of, skipped=True)
         version = f"made-{time.time_ns():020d}"
-        cards, alike = _matches(settings, sources)
+        cards = matches.cards(sources)
+        alike = matches.read(folder / before["version"] / f"{kept.LIKENESS}.parquet") if before else Alike()
+        if before.get("cards") != cards:
+            alike = matches.found(settings, sources, alike)
+        last, anew = kept.last(settings, sources)
+        if force:
+            last, anew = Kept(), "it was asked for"
         with facts.reading(settings) as con:
-            found = _resolve(con, sources, alike, equal)
-            written = _write(con, folder / version, found)
-        _keep_matches(folder / version, alike)
+            _tell(con, sources, alike, equal)
+            last, anew = _read(con, sources, last, anew)
+            if anew:
+                log.info("identity_resolved_anew", reason=anew)
+            found, hashes = _resolve(con, sources, last, folder / version)
+            batches, again = (con.table(name).shape[0] for name in ("fresh_batches", "part_keys"))
         files.write_json(
-            pointer,
+            folder / "current.json",
             {
                 "version": version,
                 "cards": cards,
                 "fingerprint": print_of,
-                "digest": written,
+                "digest": tables.digest(hashes),
                 "made_at": clock.now(settings).isoformat(),
+                "kept": found.document(hashes),
             },
         )
         for old in sorted(folder.glob("made-*"))[:-2]:
             shutil.rmtree(old)
-    persons = found.persons
-    now = persons.known_to == FOREVER
-    sizes = np.bincount(persons.customer[now])
-    told = ~found.facts.is_told_twice
-    holds = found.times.holds_ever & (found.times.end == FOREVER)
+    figures: dict[str, Any] = dict(found.figures)
     return Resolved(
         fingerprint=print_of,
-        keys=len(np.unique(persons.key)),
-        links=int((told & holds).sum()),
-        refused=int((told & ~holds).sum()),
-        matches=int((found.matches.reason < 0).sum()),
-        customers=int((sizes > 1).sum()),
-        merged=int((persons.key[now] != persons.customer[now]).sum()),
-        households=len(np.unique(found.members.household)),
+        **figures,
+        anew=anew,
+        batches=batches,
+        again=again,
         seconds=round(time.monotonic() - started, 2),
     )
 
 
-@dataclass(frozen=True)
-class _Alike:
-    """Contacts that Splink found alike, and when that was found; times as in `Facts`.
-
-    Attributes:
-        one: a source key.
-        other: another.
-        weight: log2 of the odds that they are one person's, when it was last computed.
-        start: from when on.
-        end: until when; FOREVER where they are alike now.
-    """
-
-    one: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    weight: tuple[float, ...] = ()
-    start: tuple[int, ...] = ()
-    end: tuple[int, ...] = ()
+def _tell(
+    con: "duckdb.DuckDBPyConnection", sources: Sources, alike: Alike, equal: Sequence[tuple[str, str]]
+) -> None:
+    """Make the tables of `kept.TOLD`: what joins two keys and is no pair of the lake."""
+    sightings.decided(con, sources)
+    kept.tell(con, kept.LIKENESS, vars(alike))
+    ones, others = zip(*equal, strict=True) if equal else ((), ())
+    kept.tell(con, "turned", {"one": ones, "other": others})
 
 
-@dataclass(frozen=True)
-class _Matches:
-    """The same as links, with what speaks against them.
+def _read(con: "duckdb.DuckDBPyConnection", sources: Sources, last: Kept, anew: str) -> tuple[Kept, str]:
+    """Read what `last` does not hold; everything, where it cannot be continued."""
 
-    Attributes:
-        one: a key.
-        other: another.
-        weight: as in `_Alike`.
-        first: when they were found alike.
-        end: until when that is followed.
-        reason: why not for ever, as a place in `REASONS`; −1 where it is followed now.
-    """
+    def unread(of: Kept) -> tuple[list[Path], list[Path]]:
+        kept.show(con, of)
+        own, further = (of.unread(sources, kind) for kind in (layout.INTERACTIONS, layout.IDENTIFIERS))
+        sightings.batches(con, own, further)
+        return own, further
 
-    one: Ints
-    other: Ints
-    weight: tuple[float, ...]
-    first: Ints
-    end: Ints
-    reason: Ints
-
-
-@dataclass(frozen=True)
-class _Found:
-    facts: Facts
-    times: Lifetimes
-    matches: _Matches
-    persons: Beliefs
-    keys: Beliefs
-    members: households.Members
+    own, further = unread(last)
+    if not anew:
+        anew = kept.objection(con, sources)
+        if anew:
+            last = Kept()
+            own, further = unread(last)
+    sightings.read(con, sources, own, further)
+    return last, anew
 
 
 def _resolve(
-    con: "duckdb.DuckDBPyConnection", sources: Sources, alike: _Alike, equal: Sequence[tuple[str, str]]
-) -> _Found:
-    turned = [key for pair in equal for key in pair]
-    given = facts.read(con, sources, (*alike.one, *alike.other, *turned))
-    decided, held = _decided(facts.decisions(con, sources))
-    matches = _judged(
-        given, alike, facts.numbers_of(con, alike.one), facts.numbers_of(con, alike.other), held
+    con: "duckdb.DuckDBPyConnection", sources: Sources, last: Kept, where: Path
+) -> tuple[Kept, dict[str, str]]:
+    """Resolve what is touched and write everything; returns what the next run continues, and each file's SHA-256."""
+    next_key = components.choose(con, last.next_key)
+    next_component = components.label(con, last.next_component)
+    tables.begin(con)
+    for low, high in components.slices(con):
+        tables.add(con, _slice(con, low, high))
+    figures = tables.figures(con, last.figures)
+    hashes = tables.write(con, where)
+    paths = (
+        path
+        for kind in (layout.INTERACTIONS, layout.IDENTIFIERS)
+        for path in sources.interactions.data_files(kind_of=kind)
     )
-    declared = _with_equals(given, _with_matches(decided, matches), facts.numbers_of(con, turned))
+    found = Kept(where, tuple(sorted(paths)), kept.retired(sources), next_key, next_component, figures)
+    return found, hashes
+
+
+def _slice(con: "duckdb.DuckDBPyConnection", low: int, high: int) -> Found:
+    """Everything about the components from `low` up to `high`."""
+    given = facts.of_slice(con, low, high)
+    decided, held = _decided(facts.decisions(con))
+    alike = matches.judged(given, facts.likenesses(con), held)
+    declared = _with_equals(given, matches.joined(decided, alike), facts.turned(con))
     found, times, followed = persons(given, declared, held)
     mine = np.flatnonzero(~followed & times.holds_ever)
     own, members = households.resolve(
@@ -215,108 +211,7 @@ def _resolve(
     )
     times = _without_households(given, times, mine, found, own)
     keys = Beliefs(*(np.concatenate(pair) for pair in zip(_columns(found), _columns(own), strict=True)))
-    return _Found(given, times, matches, found, keys, members)
-
-
-def _matches(settings: Settings, sources: Sources) -> tuple[str, _Alike]:
-    """What Splink finds alike now, beside what it found before; and what it was asked of.
-
-    A likeness is known from when it was found: what Splink learns depends on all cards, so it cannot be said what it
-    would have found earlier. Where no contact card has come since, the last answer stands.
-    """
-    import pyarrow.parquet as pq
-
-    cards = f"{_LIKENESS} {sources.interactions.fingerprint('crm')}"
-    pointer = _folder(settings) / "current.json"
-    before = _Alike()
-    if pointer.is_file():
-        last = files.read_json(pointer)
-        told = _folder(settings) / last["version"] / _MATCHES
-        if told.is_file():
-            before = _Alike(**{name: tuple(each) for name, each in pq.read_table(told).to_pydict().items()})
-            if last["cards"] == cards:
-                return cards, before
-    if not sources.interactions.files("crm"):
-        return cards, before
-    found = likeness.contacts(settings, sources, likeness.THRESHOLD - likeness.KEEPS)
-    now = round(clock.now(settings).timestamp() * 1_000_000)
-    weights = dict(zip(zip(found.one, found.other, strict=True), found.weight, strict=True))
-    rows = []
-    still = set()
-    for one, other, weight, start, end in zip(
-        before.one, before.other, before.weight, before.start, before.end, strict=True
-    ):
-        if end == FOREVER:
-            still.add((one, other))
-            rows.append(
-                (
-                    one,
-                    other,
-                    weights.get((one, other), weight),
-                    start,
-                    FOREVER if (one, other) in weights else now,
-                )
-            )
-        else:
-            rows.append((one, other, weight, start, end))
-    rows += [
-        (*pair, weight, now, FOREVER)
-        for pair, weight in weights.items()
-        if weight >= likeness.THRESHOLD and pair not in still
-    ]
-    return cards, _Alike(*(tuple(column) for column in zip(*sorted(rows), strict=True))) if rows else _Alike()
-
-
-def _keep_matches(folder: Path, alike: _Alike) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = (pa.string(), pa.string(), pa.float64(), pa.int64(), pa.int64())
-    table = pa.table(
-        {
-            name: pa.array(getattr(alike, name), type_)
-            for name, type_ in zip(_Alike.__dataclass_fields__, types, strict=True)
-        }
-    )
-    part = files.temporary(folder / _MATCHES)
-    pq.write_table(table, part)
-    files.commit(part, folder / _MATCHES)
-
-
-def _judged(given: Facts, alike: _Alike, one: Ints, other: Ints, held: tuple[Ints, Ints]) -> _Matches:
-    """Likenesses that two accounts, two cards, or a person speak against end there."""
-    start, end = np.array(alike.start, np.int64), np.array(alike.end, np.int64)
-    reason = np.where(end < FOREVER, REASONS.index(Reason.NO_LONGER_ALIKE), -1)
-    record = ~given.is_typed
-    for number, rule in enumerate(rules.LINKS):
-        if rule.owner != "contact" or rule.other not in rules.UNIQUE:
-            continue
-        pairs = np.flatnonzero(record & (given.rule == number))
-        has, since = np.full(given.keys, -1), np.full(given.keys, FOREVER)
-        has[given.owner[pairs]], since[given.owner[pairs]] = given.other[pairs], given.first[pairs]
-        both = (has[one] >= 0) & (has[other] >= 0) & (has[one] != has[other])
-        at = np.where(both, np.maximum(since[one], since[other]), FOREVER)
-        earlier = np.maximum(at, start) < end
-        end = np.where(earlier, np.maximum(at, start), end)
-        reason[earlier] = REASONS.index(Reason.CONFLICT)
-    out = np.full(given.keys, FOREVER)
-    np.minimum.at(out, held[0], held[1])
-    at = np.maximum(np.minimum(out[one], out[other]), start)
-    earlier = at < end
-    end = np.where(earlier, at, end)
-    reason[earlier] = REASONS.index(Reason.BY_A_PERSON)
-    return _Matches(one, other, alike.weight, start, end, reason)
-
-
-def _with_matches(decided: Links, matches: _Matches) -> Links:
-    some = np.flatnonzero(matches.first < matches.end)
-    return Links(
-        one=np.concatenate([decided.one, matches.one[some]]),
-        other=np.concatenate([decided.other, matches.other[some]]),
-        start=np.concatenate([decided.start, matches.first[some]]),
-        end=np.concatenate([decided.end, matches.end[some]]),
-        is_core=np.ones(len(decided.one) + len(some), bool),
-    )
+    return Found(given, times, alike, keys, members)
 
 
 def _equal_keys(settings: Settings) -> list[tuple[str, str]]:
@@ -336,12 +231,12 @@ def _equal_keys(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _with_equals(given: Facts, declared: Links, turned: Ints) -> Links:
+def _with_equals(given: Facts, declared: Links, turned: tuple[Ints, Ints]) -> Links:
     """The same, with the tokens of one identifier joined from when both were met."""
+    one, other = turned
     seen = given.known.copy()
     np.minimum.at(seen, given.owner, given.first)
     np.minimum.at(seen, given.other, given.first)
-    one, other = turned[0::2], turned[1::2]
     start = np.maximum(seen[one], seen[other])
     met = np.flatnonzero(start < FOREVER)
     return Links(
@@ -459,130 +354,11 @@ def _without_households(
     return Lifetimes(times.start, end, reason)
 
 
-# Writing -----------------------------------------------------------------------------------------------
-
-
-def _write(con: "duckdb.DuckDBPyConnection", folder: Path, found: _Found) -> str:
-    """Write the tables, each whole; returns a hash of their rows."""
-    import pyarrow as pa
-
-    files.make_folder(folder)
-    given, keys, members = found.facts, found.keys, found.members
-    numbers = {
-        "identity_keys": pa.table(
-            {
-                "key": keys.key,
-                "customer": keys.customer,
-                "valid_from": given.valid[keys.key],
-                "known_at": keys.known_from,
-                "known_to": _open(keys.known_to),
-            }
-        ),
-        "identity_links": _links_table(found),
-        "identity_households": pa.table(
-            {
-                "household": members.household,
-                "customer": members.customer,
-                "known_at": members.known_from,
-                "known_to": _open(members.known_to),
-            }
-        ),
-    }
-    queries = {
-        "identity_keys": f"""
-            SELECT keys.key AS source_key, customers.key AS customer_id, {_at("valid_from")},
-                CAST(NULL AS TIMESTAMPTZ) AS valid_to, {_at("known_at")}, {_at("known_to")}
-            FROM numbers
-            INNER JOIN keys ON numbers.key = keys.id INNER JOIN keys AS customers ON numbers.customer = customers.id
-            ORDER BY numbers.key, numbers.known_at""",
-        "identity_links": f"""
-            SELECT owners.key AS owner_key, others.key AS other_key, proof, sighting_count,
-                {_at("first_known_at")}, {_at("known_at")}, {_at("known_to")}, reason, {_at("refused_at")}, weight
-            FROM numbers
-            INNER JOIN keys AS owners ON numbers.owner = owners.id
-            INNER JOIN keys AS others ON numbers.other = others.id
-            ORDER BY numbers.owner, numbers.other, proof""",
-        "identity_households": f"""
-            SELECT households.key AS household_key, customers.key AS customer_id, {_at("known_at")}, {_at("known_to")}
-            FROM numbers
-            INNER JOIN keys AS households ON numbers.household = households.id
-            INNER JOIN keys AS customers ON numbers.customer = customers.id
-            ORDER BY numbers.household, numbers.customer, numbers.known_at""",
-    }
-    hashes = []
-    for name in TABLES:
-        con.register("numbers", numbers[name])
-        final = folder / f"{name}.parquet"
-        part = files.temporary(final)
-        con.execute(
-            f"COPY ({queries[name]}) TO {text(str(part))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
-        )
-        con.unregister("numbers")
-        files.commit(part, final)
-        hashes.append(files.sha256(final))
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _links_table(found: _Found) -> Any:
-    """Pairs of the lake and likenesses, one below the other."""
-    import pyarrow as pa
-
-    given, times, matches = found.facts, found.times, found.matches
-    # What was typed and is on record besides proves nothing, and is nothing to be refused.
-    kept = np.concatenate([~given.is_told_twice, np.ones(len(matches.one), bool)])
-    first = np.concatenate([given.first, matches.first])
-    start, end = np.concatenate([times.start, matches.first]), np.concatenate([times.end, matches.end])
-    reason = np.concatenate([times.reason, matches.reason])
-    held = start < end
-    none = pa.nulls(len(given.owner), pa.float64())
-    return pa.table(
-        {
-            "owner": np.concatenate([given.owner, matches.one]),
-            "other": np.concatenate([given.other, matches.other]),
-            "proof": pa.array(
-                np.concatenate(
-                    [np.where(given.is_typed, "typed", "on_record"), np.full(len(matches.one), "likeness")]
-                )
-            ),
-            "sighting_count": np.concatenate([given.count, np.zeros(len(matches.one), np.int64)]),
-            "first_known_at": first,
-            "known_at": _some(start, held),
-            "known_to": _some(end, held & (end < FOREVER)),
-            "reason": pa.array([str(each) for each in REASONS], pa.string()).take(
-                pa.array(np.maximum(reason, 0), mask=reason < 0)
-            ),
-            "refused_at": _some(np.maximum(end, first), reason >= 0),
-            "weight": pa.concat_arrays([none, pa.array(matches.weight, pa.float64())]),
-        }
-    ).filter(pa.array(kept))
-
-
-def _at(column: str) -> str:
-    return f"make_timestamptz(numbers.{column}) AS {column}"
-
-
-def _some(values: Ints, mask: Bools) -> Any:
-    """The values where the mask holds, null elsewhere (with nothing out of range below the null)."""
-    import pyarrow as pa
-
-    return pa.array(np.where(mask, values, 0), mask=~mask)
-
-
-def _open(end: Ints) -> Any:
-    return _some(end, end < FOREVER)
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.lake / "_identity"
-
-
 def _fingerprint(sources: Sources, equal: Sequence[tuple[str, str]]) -> str:
     told = {
+        "code": kept.code(),
         "equal": hashlib.sha256(json.dumps(equal).encode()).hexdigest(),
         "interactions": sources.interactions.fingerprint(),
         "decisions": sources.decisions.fingerprint(),
-        "rules": [[each.owner, each.other, each.most] for each in rules.LINKS],
-        "typed": sorted(rules.TYPED_CHANNELS),
-        "version": _VERSION,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

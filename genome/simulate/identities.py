@@ -132,21 +132,22 @@ def _keys(settings: Settings) -> pd.DataFrame:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    sources = facts.Sources.of(settings)
     with facts.reading(settings) as con:
-        given = facts.read(con, sources)
-        linked = facts.key_names(con)
-        own = facts.own_keys(con, sources)
-    person_level = np.array([rule.other != rules.HOUSEHOLD for rule in rules.LINKS])[given.rule]
+        own = facts.own_keys(con, facts.Sources.of(settings))
+    met = pq.read_table(resolution.current(settings)["identity_links"]).to_pandas()
+    met = met[met.proof != "likeness"]
+    ends, linked = pd.factorize(pd.concat([met.owner_key, met.other_key]))
+    owner, other = ends[: len(met)], ends[len(met) :]
+    person_level = ~met.other_key.str.startswith(f"{rules.HOUSEHOLD}:").to_numpy()
     graph = coo_array(
-        (np.ones(int(person_level.sum())), (given.owner[person_level], given.other[person_level])),
-        shape=(given.keys, given.keys),
+        (np.ones(int(person_level.sum())), (owner[person_level], other[person_level])),
+        shape=(len(linked), len(linked)),
     )
     group = connected_components(graph, directed=False)[1]
     found = pd.DataFrame({"source_key": linked, "group": group})
     rest = sorted(set(own) - set(linked))
     found = pd.concat(
-        [found, pd.DataFrame({"source_key": rest, "group": np.arange(len(rest)) + given.keys})],
+        [found, pd.DataFrame({"source_key": rest, "group": np.arange(len(rest)) + len(linked)})],
         ignore_index=True,
     )
     now = pq.read_table(resolution.current(settings)["identity_keys"]).to_pandas()
