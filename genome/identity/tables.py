@@ -163,7 +163,7 @@ _KEY_OF: Final = {
 """By which column a row is of what was resolved again: with one key of a component all are."""
 
 _ORDER: Final = {
-    "identity_keys": "source_key, known_at, customer_id",
+    "identity_keys": "source_key, known_at, customer_id, known_to",
     "identity_links": "owner_key, other_key, proof, first_known_at",
     "identity_households": "household_key, customer_id, known_at",
 }
