@@ -183,13 +183,18 @@ def compare_cards(settings: Settings, customers: int) -> tuple[float, int]:
         return time.perf_counter() - begun, len(found.one)
 
 
-def measured(settings: Settings) -> tuple[Resolved, float, int]:
-    """What a run found, its seconds, and the most resident memory that this process had meanwhile."""
+def measured(settings: Settings) -> tuple[Resolved, dict[str, float]]:
+    """What a run found, and what it cost: by the clock, of the processor, and the most resident memory meanwhile."""
     memory = PeakMemory()
     memory.start()
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     done = resolve(settings)
-    return done, time.perf_counter() - begun, memory.stop()
+    cost = {
+        "seconds": round(time.perf_counter() - begun, 2),
+        "cpu_seconds": round(time.process_time() - worked, 2),
+        "peak_memory_mb": round(memory.stop() / 2**20),
+    }
+    return done, cost
 
 
 def measure(customers: int, threads: int, memory_limit: str, with_likeness: bool) -> dict[str, Any]:
@@ -199,13 +204,13 @@ def measure(customers: int, threads: int, memory_limit: str, with_likeness: bool
     try:
         interactions, identifiers = make(settings, customers)
         load = psutil.getloadavg()[0]
-        done, seconds, peak = measured(settings)
+        done, cost = measured(settings)
         skipped = time.perf_counter()
         resolve(settings)
         skipped = time.perf_counter() - skipped
         raw_seconds = raw(settings)
         day_interactions, day_identifiers = make(settings, customers, NEXT)
-        day, day_seconds, day_peak = measured(settings)
+        day, day_cost = measured(settings)
         if day.anew:
             raise SystemExit(f"the day was resolved from nothing: {day.anew}")
         cards_seconds, pairs = compare_cards(settings, customers) if with_likeness else (None, None)
@@ -217,17 +222,15 @@ def measure(customers: int, threads: int, memory_limit: str, with_likeness: bool
         "identifiers": identifiers,
         "pairs": done.links + done.refused,
         "keys": done.keys,
-        "seconds": round(seconds, 2),
+        **cost,
         "skipped_seconds": round(skipped, 3),
         "raw_seconds": round(raw_seconds, 2),
-        "ratio": round(seconds / raw_seconds, 2),
-        "peak_memory_mb": round(peak / 2**20),
+        "ratio": round(cost["seconds"] / raw_seconds, 2),
         "day": {
             "interactions": day_interactions,
             "identifiers": day_identifiers,
             "keys_resolved_again": day.again,
-            "seconds": round(day_seconds, 2),
-            "peak_memory_mb": round(day_peak / 2**20),
+            **day_cost,
         },
         "likeness_seconds": None if cards_seconds is None else round(cards_seconds, 2),
         "likeness_pairs": pairs,
