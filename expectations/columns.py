@@ -20,7 +20,7 @@ MEASURES = ("length", "min", "max", "sum")
 """What a list column can be asked for, behind `__`."""
 
 _FRACTIONS = frozenset({"float", "double"})
-_KINDS = {"string": "text", "bool": "truth", "date32[day]": "day"}
+_KINDS = {"string": "text", "bool": "boolean", "date32[day]": "day"}
 
 
 def base(column: str) -> str:
@@ -30,7 +30,7 @@ def base(column: str) -> str:
 
 
 def kind(column: str, types: Mapping[str, str]) -> str | None:
-    """What a rule's column holds: number, text, truth, instant, day or list; None where the table has it not.
+    """What a rule's column holds: number, text, boolean, instant, day or list; None where the table has it not.
 
     Args:
         column: as the rule names it.

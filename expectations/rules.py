@@ -187,5 +187,5 @@ def objection(rule: Asked, kinds: Mapping[str, str]) -> str:
 
 def _kind(value: bool | float | str) -> str:
     if isinstance(value, bool):
-        return "truth"
+        return "boolean"
     return "text" if isinstance(value, str) else "number"

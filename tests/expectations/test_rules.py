@@ -85,7 +85,7 @@ def test_arguments_are_checked_when_the_suite_is_read(
         (
             "expect_column_mean_to_be_between",
             {"column": "truth", "min_value": 0},
-            "a mean is of numbers and truth holds truth",
+            "a mean is of numbers and truth holds boolean",
         ),
         (
             "expect_column_values_to_be_in_set",
@@ -106,7 +106,7 @@ def test_a_rule_fits_what_its_columns_hold(expectation: str, kwargs: dict[str, A
 def test_what_a_column_holds_is_told_from_its_type() -> None:
     asked = ("n", "x", "word", "truth", "at", "list", "list__length", "list__max", "words__length")
     assert [kind(column, TYPES) for column in asked] == [
-        *("number", "number", "text", "truth", "instant", "list", "number", "number", "number")
+        *("number", "number", "text", "boolean", "instant", "list", "number", "number", "number")
     ]
     assert [kind(column, TYPES) for column in ("none", "words__sum", "n__length", "list__mean")] == [None] * 4
 
