@@ -43,7 +43,6 @@ def build(
         judged = gate.check(settings, group="genome")
         progress.update(nodes, description="publish")
         published = publish.publish_staged(settings, group="genome")
-        publish.prune(settings, "genome")
 
     document: dict[str, Any] = {
         "identity": resolved.summary(),

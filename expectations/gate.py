@@ -21,7 +21,7 @@ from expectations import profile, structure, volume
 from expectations.columns import MEASURES, kind
 from expectations.contract import Contract, contracts
 from expectations.judge import Judge
-from expectations.rules import objection
+from expectations.rules import Mean, objection
 from expectations.suite import Rule, Suite, suites
 from genome import clock
 from genome.errors import GenomeError
@@ -202,8 +202,9 @@ def judge_table(
     _refuse_impossible(suite, types)
     of_volume, its_answer = volume.asked(suite.volume, rows, rows_before)
     rules = [*_contract_rules(contract, staged.found), *suite.expectations]
-    if rows and not staged.rows:
-        rules = []  # of a delta that touched nobody there is nothing to ask: a mean of nothing lies nowhere
+    if staged.rows < rows:
+        # What was touched today is no sample of everybody: a mean is asked of whole tables only.
+        rules = [rule for rule in rules if not isinstance(rule.asked, Mean)]
     answers = profile.answers(connection, parts, staged.types, [rule.asked for rule in rules], staged.rows)
     asked = [(of_volume, its_answer), *zip(rules, answers, strict=True)]
     held = judge.answers(f"{table}.profile", [(rule.asked, answer) for rule, answer in asked])

@@ -154,7 +154,7 @@ def export(
     )
     relation = _not_too_old(relation, fading)
     rows = _count(relation)
-    if build.continues and before is not None and _can_grow(before, fading):
+    if build.continues and before is not None and _can_grow(area.settings.lake, before, fading):
         fresh = _fresh(connection, relation, table.delta, build)
         added = _count(fresh)
         dead = sum(part.rows for part in before.parts) + added - rows
@@ -180,9 +180,15 @@ def _not_too_old(relation: "duckdb.DuckDBPyRelation", fading: Fading) -> "duckdb
     return relation
 
 
-def _can_grow(before: PublishedTable, fading: Fading) -> bool:
-    """Whether the same rules hold for what is published, and it has not grown too often."""
-    return before.fading is not None and before.fading.same_rules(fading) and len(before.parts) <= MOST_DELTAS
+def _can_grow(lake_folder: Path, before: PublishedTable, fading: Fading) -> bool:
+    """Whether the same rules hold for what is published, all of it is there, and it has not grown too often."""
+    names = [name for part in before.parts for name in (part.file, part.keys) if name is not None]
+    return (
+        before.fading is not None
+        and before.fading.same_rules(fading)
+        and len(before.parts) <= MOST_DELTAS
+        and all((lake_folder / name).is_file() for name in names)
+    )
 
 
 def _fresh(

@@ -21,10 +21,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -245,6 +246,7 @@ class Kept:
         batches: every name that a row of the lake may have as `_batch_id`, and that has been read.
         retired: rows that had left the lake.
         project: fingerprint of the dbt project.
+        engine: DuckDB's version: hashes that are kept are its own.
         business_timezone: by which days begin.
         as_of: the cut-off.
         build_number: how many builds have continued since the tables were begun anew.
@@ -255,6 +257,7 @@ class Kept:
     batches: tuple[str, ...]
     retired: tuple[str, ...]
     project: str
+    engine: str
     business_timezone: str
     as_of: str
     build_number: int
@@ -269,6 +272,7 @@ class Kept:
         before, after = (datetime.fromisoformat(each.as_of) for each in (self, now))
         told = {
             "the dbt project has changed": self.project != now.project,
+            "DuckDB has changed": self.engine != now.engine,
             "texts have been read anew": self.motives != now.motives,
             "rows have left the lake": self.retired != now.retired,
             "the clock was set back": after < before,
@@ -323,6 +327,7 @@ def write_inputs(settings: Settings, before: Kept | None = None, anew: str = "")
         batches=_batch_names(interactions),
         retired=tuple(sorted(each.compaction_id for each in interactions.compactions if not each.files)),
         project=project_fingerprint(),
+        engine=version("duckdb"),
         business_timezone=settings.business_timezone,
         as_of=as_of,
         build_number=before.build_number + 1 if before else 0,
@@ -542,32 +547,20 @@ def _gigabytes(memory_limit: str) -> float:
     return float(found[1]) * 1000.0 ** ("KMGT".find(found[2].upper()) - 2 if found[2] else -3)
 
 
-def build_layer(
-    settings: Settings, layer: str, *, on_node: Callable[[Node, int], None] | None = None
-) -> DbtReport:
-    """Build one layer of the dbt project, and the layers before it, anew; the next build begins anew as well."""
-    if layer not in LAYERS:
-        raise GenomeError(f"There is no layer '{layer}'.", f"Name one of {', '.join(LAYERS)}.")
-    with _exclusive(settings):
-        _kept(settings).unlink(missing_ok=True)
-        write_inputs(settings)
-        report = dbt(settings, "build", select=f"+tag:{layer}", on_node=on_node)
-        with _reading(settings) as connection:
-            return DbtReport(report.command, _with_rows(connection, report.nodes), report.seconds)
-
-
 def stage(settings: Settings) -> StageReport:
     """Export the last build's tables into a sealed staging area; nothing when they are published already."""
-    if not _built(settings).is_file():
+    tables = [table for table in published_tables(settings) if table.group == "genome"]
+    # Said and exported under one lock: another build may end in between.
+    with _exclusive(settings):
         current = publish.current(settings, "genome")
-        if current is not None and current.fingerprint == fingerprint(settings):
+        if not _built(settings).is_file():
+            if current is not None and current.fingerprint == fingerprint(settings):
+                return StageReport("genome", None)
+            raise GenomeError("There is no finished build to stage.", "Run `genome build`.")
+        built = files.read_json(_built(settings))
+        if current is not None and current.provenance.get("build_id") == built["build_id"]:
             return StageReport("genome", None)
-        raise GenomeError("There is no finished build to stage.", "Run `genome build`.")
-    built = files.read_json(_built(settings))
-    current = publish.current(settings, "genome")
-    if current is not None and current.provenance.get("build_id") == built["build_id"]:
-        return StageReport("genome", None)
-    return _stage(settings, "genome", built["fingerprint"], built)
+        return _stage(settings, "genome", tables, built["fingerprint"], built)
 
 
 def build_scores(settings: Settings, *, on_node: Callable[[Node, int], None] | None = None) -> StageReport:
@@ -579,25 +572,33 @@ def build_scores(settings: Settings, *, on_node: Callable[[Node, int], None] | N
     scored = scored_file(settings)
     if not scored.is_file():
         raise GenomeError(f"There are no scores at {scored}.", "Run `genome publish`, which scores first.")
+    tables = [table for table in published_tables(settings) if table.group == _SCORES]
     with _exclusive(settings):
         write_inputs(settings)
         report = dbt(settings, "build", select=f"tag:{_SCORES} +tag:{_SCORES},tag:staging", on_node=on_node)
-    genome = publish.current(settings, "genome")
-    return _stage(
-        settings,
-        _SCORES,
-        files.sha256(scored),
-        {"genome_epoch": genome.epoch if genome else None, "seconds": round(report.seconds, 1)},
-    )
+        genome = publish.current(settings, "genome")
+        return _stage(
+            settings,
+            _SCORES,
+            tables,
+            files.sha256(scored),
+            {"genome_epoch": genome.epoch if genome else None, "seconds": round(report.seconds, 1)},
+        )
 
 
-def _stage(settings: Settings, group: str, print_of: str, provenance: Mapping[str, Any]) -> StageReport:
+def _stage(
+    settings: Settings,
+    group: str,
+    tables: Sequence[ExportedTable],
+    print_of: str,
+    provenance: Mapping[str, Any],
+) -> StageReport:
+    """Export and seal; the caller holds the warehouse."""
     started = time.monotonic()
-    tables = [table for table in published_tables(settings) if table.group == group]
     current = publish.current(settings, group)
     build = _build_of(settings, provenance, current)
     made: dict[str, Made] = {}
-    with _exclusive(settings), _reading(settings) as connection:
+    with _reading(settings) as connection:
         area = publish.stage(settings, group)
         for table in tables:
             before = current.tables.get(table.name) if current is not None else None

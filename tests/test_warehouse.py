@@ -152,11 +152,6 @@ def test_a_failing_node_is_named_with_the_way_out(world: Settings, tmp_path: Pat
         warehouse.stage(copy.model_copy(update={"now": built.NOW - timedelta(days=1)}))
 
 
-def test_an_unknown_layer_is_a_clear_error(settings: Settings) -> None:
-    with pytest.raises(GenomeError, match=r"There is no layer 'features2'\. Name one of seeds, staging"):
-        warehouse.build_layer(settings, "features2")
-
-
 def test_a_damaged_warehouse_is_rebuilt_from_the_lake(world: Settings, tmp_path: Path) -> None:
     copy = built.copy_of(world, tmp_path / "home")
     copy.warehouse.write_bytes(b"this was a database once" * 100)

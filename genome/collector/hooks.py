@@ -218,8 +218,10 @@ def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
         question = answer["field"].get("ref") or answer["field"]["id"]
         kind = answer["type"]
         value = answer.get(kind)
-        if kind == "text":
-            written.append(value)
+        if kind in ("text", "payment"):
+            # of a payment nothing is wanted: it names who paid
+            if kind == "text" and isinstance(value, str):
+                written.append(value)
             continue
         if kind in ("choice", "choices"):
             if value.get("other"):

@@ -592,29 +592,26 @@ def _population(publication: Publication, month: datetime) -> _Population:
     months = publication.read("gene_months", filters=[("month_date", "<", month.date())])
     gene, place = np.unique(months.column("gene_hash").to_numpy(), return_inverse=True)
 
+    size = len(gene)
+
     def total(name: str) -> Floats:
-        return np.bincount(place, months.column(name).to_numpy(), len(gene)).astype(np.float64)
+        return np.bincount(place, months.column(name).to_numpy(), size).astype(np.float64)
 
     locus = np.zeros(len(gene), np.int64)
     locus[place] = months.column("locus_number").to_numpy()
+    # What was taken back of everybody was chosen by nobody.
+    chosen = total("evidence_count") > 0
+    gene, locus = gene[chosen], locus[chosen]
     towards, against, squares = (
-        total(name) for name in ("for_character", "against_character", "squares_character")
+        total(name)[chosen] for name in ("for_character", "against_character", "squares_character")
     )
-    loci = np.unique(locus)
+    loci, counts = np.unique(locus, return_counts=True)
     evidence = {
         int(each): float((towards + against)[locus == each].sum() ** 2 / squares[locus == each].sum())
         for each in loci
     }
     share = np.nan_to_num(_shares(towards - against, locus))
-    return _Population(gene, share, evidence, _gene_counts(publication, month))
-
-
-def _gene_counts(publication: Publication, month: datetime) -> dict[int, int]:
-    """By locus: how many genes any product had when a month began."""
-    dna = publication.read("dim_product_dna", ["gene_hash", "locus_id"], [("valid_from", "<", month)])
-    genes = dna.group_by(["gene_hash", "locus_id"]).aggregate([]).column("locus_id").value_counts()
-    numbers = {row["locus_id"]: row["locus_number"] for row in _loci(publication)}
-    return {numbers[each["values"]]: each["counts"] for each in genes.to_pylist()}
+    return _Population(gene, share, evidence, dict(zip(loci.tolist(), counts.tolist(), strict=True)))
 
 
 def _loci(publication: Publication) -> list[dict[str, Any]]:

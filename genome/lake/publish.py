@@ -293,12 +293,16 @@ def publish_staged(
 ) -> Publication:
     """Publish the group's sealed staging area (the gate has passed); none waiting: the current version stays.
 
+    Versions that are old by now go (`prune`).
+
     Raises:
         GenomeError: when nothing is staged and nothing has ever been published.
     """
     area = staged(settings, group)
     if area is not None:
-        return publish(area, provenance)
+        published = publish(area, provenance)
+        prune(settings, group)
+        return published
     publication = current(settings, group)
     if publication is None:
         raise GenomeError(
@@ -339,6 +343,11 @@ def prune(settings: Settings, group: str, keep: int = 3) -> list[str]:
             for folder in (_folders(publication) | presents) - named:
                 shutil.rmtree(settings.lake / folder, ignore_errors=True)
             path.unlink()
+        # A reader that held a version which was pruned meanwhile may have put its tables together since.
+        for folder in settings.lake.glob("*/*/present/v=*"):
+            mine = now_current is not None and folder.parent.parent.name in now_current.tables
+            if mine and folder.name.removeprefix("v=") not in staying:
+                shutil.rmtree(folder, ignore_errors=True)
     return [path.stem for path in gone]
 
 

@@ -127,6 +127,12 @@ def test_typeforms_response_becomes_a_survey(collector: Running) -> None:
                     "field": {"id": "q7"},
                 },
                 {"type": "email", "email": "bob@example.com", "field": {"id": "q5"}},
+                {"type": "text", "text": None, "field": {"id": "q8"}},
+                {
+                    "type": "payment",
+                    "payment": {"name": "Robert Paulson", "last4": "4242"},
+                    "field": {"id": "q9"},
+                },
             ],
         },
     }
@@ -141,7 +147,9 @@ def test_typeforms_response_becomes_a_survey(collector: Running) -> None:
     # Of what people wrote themselves only the motives go on.
     assert record.properties["answers"] == {"nps": 9, "q2": "Price", "q3": ["A", "B"], "q7": ["C"]}
     assert record.properties["_motives"] == "price"
-    assert not any(each in repr(record) for each in ("expensive", "own words", "more words", "bob@"))
+    assert not any(
+        each in repr(record) for each in ("expensive", "own words", "more words", "bob@", "Paulson")
+    )
     assert (record.properties["survey_id"], record.properties["score"]) == ("f1", 8)
     assert record.identifiers[0][0] == "email"
     changed = body.replace(b"Price", b"Taste")

@@ -134,7 +134,6 @@ def test_a_build_uses_each_interaction_once() -> None:
     of_everybody = {
         "fct_interaction_counts",
         "int_build_premises",
-        "int_customers_touched",
         "int_interaction_deliveries",
         "int_interactions_known",
         "int_keys_seen",

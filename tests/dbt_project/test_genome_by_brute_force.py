@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -305,8 +305,6 @@ def test_distinctiveness_against_everybody(
     world: Settings, lake: pd.DataFrame, customers: list[str], dna: Any
 ) -> None:
     version = pd.Timestamp("2017-12-01", tz=ZONE)
-    genes = built.published(world, "dim_product_dna")
-    in_locus = genes[genes.valid_from < version].groupby("locus_id").gene_id.nunique()
     # Everybody's evidence that was available when the month began.
     people: dict[str, Gene] = {}
     for _, rows in lake.groupby("customer_key"):
@@ -316,6 +314,8 @@ def test_distinctiveness_against_everybody(
             total.total_against += gene.total_against
             total.squares += gene.squares
             total.character += gene.character
+    # how many genes anybody had chosen by then
+    in_locus = Counter(gene.locus for gene in people.values())
     locus_net: dict[str, float] = defaultdict(float)
     locus_all: dict[str, float] = defaultdict(float)
     locus_squares: dict[str, float] = defaultdict(float)

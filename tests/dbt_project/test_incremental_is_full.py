@@ -223,6 +223,7 @@ def test_what_a_build_was_made_from_says_whether_it_can_be_continued() -> None:
         batches=("pos-1", "stream-1"),
         retired=(),
         project="p",
+        engine="1",
         business_timezone=ZONE,
         as_of="2026-03-10T05:00:00+00:00",
         build_number=3,
@@ -236,6 +237,7 @@ def test_what_a_build_was_made_from_says_whether_it_can_be_continued() -> None:
     assert objection(batches=("pos-1", "pos-2", "stream-folded-9")) == ""
     assert objection(batches=("stream-1",)) == "batches have gone"
     assert objection(project="q") == "the dbt project has changed"
+    assert objection(engine="2") == "DuckDB has changed"
     assert objection(motives="m") == "texts have been read anew"
     assert objection(retired=("retired-1",)) == "rows have left the lake"
     assert objection(business_timezone="UTC") == "the business time zone has changed"

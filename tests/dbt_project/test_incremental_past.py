@@ -86,6 +86,15 @@ def reached(settings: Settings, campaign: str) -> list[str]:
     return [customer.removeprefix("user:") for (customer,) in rows]
 
 
+def will_be_sent() -> list[str]:
+    """The keys of some who are sent the second campaign, as `plain_lake` draws them."""
+    rows = duckdb.sql(
+        f"select 'u' || substr(md5(c::varchar), 1, 16) from range({SHAPE.customers}) as people(c)"
+        " where hash(c, 45::bigint, 8) % 5 = 0 order by c limit 6"
+    ).fetchall()
+    return [key for (key,) in rows[3:]]
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
@@ -97,6 +106,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def _kept(home: Path) -> Settings:
     start = settings_of(home, 0)
     plain_lake.write_history(start, SHAPE)
+    land_products(start, "products-own", [{"product_id": "own"}])
     built.land_rows(
         start,
         "pos-orders",
@@ -107,6 +117,9 @@ def _kept(home: Path) -> Settings:
             # a refund of one unit; an earlier one is not known yet
             line("in-turn", "o2", "100022", 40, 40, quantity=3.0),
             refund("in-turn", "o2", "100022", 42, 42, quantity=2.0),
+            # the same of people who will have a label time before the first line is known
+            *(line(key, "o9", "own", 40, 40, properties='{"line_number": 2}') for key in will_be_sent()),
+            *(refund(key, "o9", "own", 41, 41, quantity=1.0) for key in will_be_sent()),
         ],
     )
     assert build(start).anew == "there is nothing to continue"
@@ -152,7 +165,13 @@ def _kept(home: Path) -> Settings:
     built.land_rows(
         third,
         "pos-pipeline",
-        [line(key, f"p-{key}", "100031", 44.7, 44.9) for key in reached(second, "campaign-1")[:3]],
+        [
+            *(line(key, f"p-{key}", "100031", 44.7, 44.9) for key in reached(second, "campaign-1")[:3]),
+            *(
+                line(key, "o9", "own", 40, 46.5, properties='{"line_number": 1}', quantity=1.0)
+                for key in will_be_sent()
+            ),
+        ],
     )
     assert build(third).anew == ""
     return third
@@ -173,12 +192,23 @@ def test_the_days_hold_the_cases_that_the_comparison_is_about(kept: Settings) ->
         def said(query: str) -> list[tuple[Any, ...]]:
             return connection.execute(query).fetchall()
 
-        # both refunds take other units than they took at first
+        # a refund takes the line that came late, and not the one that it took at first; two follow one another
         taken = said(
             "select source_key, count(*) from fct_evidence where takes_back_id is not null"
             " and source_key in ('user:reorder', 'user:in-turn') group by 1 order by 1"
         )
         assert taken == [("user:in-turn", 2), ("user:reorder", 1)]
+        # … which a label time had seen: the row that a refund had taken back then is whole again
+        sent = ", ".join(f"'user:{key}'" for key in will_be_sent())
+        late = said(
+            f"select count(*), count(takes_back_id), sum(evidence_for) from fct_evidence"
+            f" where product_id = 'own' and source_key in ({sent})"
+        )
+        assert late[0][:2] == (9, 3)
+        labels = said(
+            f"select count(*) from feat_customer_genome where customer_id in ({sent}) and not _is_cutoff"
+        )
+        assert labels[0][0] >= 3
         assert said("select count(*) from fct_offer_outcomes where campaign_id = 'campaign-0'")[0][0] > 20
         assert said("select count(*) from fct_campaign_sends where campaign_id = 'campaign-1'")[0][0] > 10
         assert said(

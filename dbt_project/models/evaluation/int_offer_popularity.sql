@@ -44,7 +44,8 @@ select
     covered.label_at,
     count(distinct days.source_key) as customers_d90_count
 from covered
-inner join days
+-- A pair that nobody bought has been counted, too.
+left join days
     on
         covered.product_id = days.product_id
         and days.available_date < covered.label_date

@@ -252,7 +252,10 @@ profiles as (
             and profiles.available_at < sources.valid_at
     qualify
         row_number() over (
-            partition by sources.spine_number order by profiles.occurred_at desc, profiles.interaction_id asc
+            partition by sources.spine_number
+            -- of several deliveries the first one stays
+            order by
+                profiles.occurred_at desc, profiles.interaction_id asc, profiles.received_at asc, profiles._batch_id asc
         ) = 1
 )
 

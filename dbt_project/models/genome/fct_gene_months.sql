@@ -6,6 +6,7 @@ select
     month_date,
     sum(for_character) as for_character,
     sum(against_character) as against_character,
-    sum(squares_character) as squares_character
+    sum(squares_character) as squares_character,
+    cast(sum(evidence_count) as bigint) as evidence_count
 from {{ ref('int_gene_month_sums') }}
 group by gene_hash, month_date

@@ -10,26 +10,15 @@
 with clock as (
     select
         as_of,
-        {{ local_midnight("date_trunc('month', " ~ local_date('as_of') ~ ")") }} as population_at,
         {{ days_between(instant(var('decay_anchor')), 'as_of') }} as anchor_days
     from {{ ref('stg_build__clock') }}
-),
-
--- Frozen for the month, like the population: a new product moves nobody.
-locus_sizes as (
-    select
-        genes.locus_number,
-        count(distinct genes.gene_hash) as gene_count
-    from {{ ref('int_product_genes_unioned') }} as genes
-    cross join clock
-    where genes.valid_from < clock.population_at
-    group by genes.locus_number
 ),
 
 locus_population as (
     select
         locus_number,
-        max(evidence_count) as evidence_count
+        max(evidence_count) as evidence_count,
+        count(*) as gene_count
     from {{ ref('int_gene_population') }}
     group by locus_number
 ),
@@ -41,9 +30,8 @@ backgrounds as (
         coalesce(population.share, 0) * locus_population.evidence_count as population_count,
         locus_population.evidence_count as population_total,
         (coalesce(population.share, 0) * locus_population.evidence_count + 1)
-        / (locus_population.evidence_count + locus_sizes.gene_count) as prior_share
+        / (locus_population.evidence_count + locus_population.gene_count) as prior_share
     from {{ ref('dim_genes') }} as genes
-    inner join locus_sizes on genes.locus_number = locus_sizes.locus_number
     inner join locus_population on genes.locus_number = locus_population.locus_number
     left join {{ ref('int_gene_population') }} as population on genes.gene_hash = population.gene_hash
 ),

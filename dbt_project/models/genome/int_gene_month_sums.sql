@@ -40,5 +40,6 @@ select
     for_character,
     against_character,
     squares_character,
+    evidence_count,
     {{ build_said('build_number') }} as build_number
 from summed

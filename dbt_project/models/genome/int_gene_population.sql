@@ -16,6 +16,8 @@ genes as (
     cross join version
     where months.month_date < version.population_date
     group by months.gene_hash
+    -- What was taken back of everybody was chosen by nobody.
+    having sum(months.evidence_count) > 0
 ),
 
 loci as (

@@ -21,42 +21,15 @@ speaking as (
     select 'Profile Updated' as interaction_type
 ),
 
-known as (
-    select
-        source_key,
-        interaction_type,
-        available_at,
-        occurred_at
-    from {{ ref('fct_interactions') }}
-    where _build_number = {{ build_said('build_number') }}
-    union all
-    -- what lay in the future of the build before
-    select
-        source_key,
-        interaction_type,
-        available_at,
-        occurred_at
-    from {{ ref('fct_interactions') }}
-    where available_at >= {{ build_said('since') }}
-),
-
 news as (
     select
-        customers.customer_id,
+        known.customer_id,
         min(known.available_at) as first_available_at,
-        min(known.occurred_at) as first_occurred_at
-    from known
+        min(known.occurred_at) as first_occurred_at,
+        count(case when known.interaction_type = 'Coupon Applied' then 1 end) as redemption_count
+    from {{ ref('int_interactions_known') }} as known
     inner join speaking on known.interaction_type = speaking.interaction_type
-    inner join {{ ref('dim_customers') }} as customers on known.source_key = customers.source_key
-    group by customers.customer_id
-),
-
-ends as (
-    select
-        campaign_id,
-        max(ends_at) as ends_at
-    from {{ ref('dim_offers') }}
-    group by campaign_id
+    group by known.customer_id
 ),
 
 -- The last label time that has come and the last window that has closed, of each customer.
@@ -64,9 +37,9 @@ past as (
     select
         sends.customer_id,
         max(case when sends.label_at < clock.as_of then sends.label_at end) as label_at,
-        max(case when ends.ends_at <= clock.as_of then ends.ends_at end) as ends_at
+        max(case when offers.ends_at <= clock.as_of then offers.ends_at end) as ends_at
     from {{ ref('fct_campaign_sends') }} as sends
-    left join ends on sends.campaign_id = ends.campaign_id
+    left join {{ ref('dim_offers') }} as offers on sends.campaign_id = offers.campaign_id
     cross join clock
     group by sends.customer_id
 ),
@@ -74,9 +47,22 @@ past as (
 touched as (
     select
         news.customer_id,
-        coalesce(news.first_available_at < past.label_at or news.first_occurred_at < past.ends_at, false) as is_whole
+        coalesce(
+            news.first_available_at < past.label_at
+            or news.first_occurred_at < past.ends_at
+            -- a coupon may be told of long after its campaign
+            or (news.redemption_count > 0 and past.ends_at is not null),
+            false
+        ) as is_whole
     from news
     left join past on news.customer_id = past.customer_id
+    union all
+    -- of whom a piece of evidence is gone, which label times had seen
+    select
+        customers.customer_id,
+        true as is_whole
+    from {{ ref('int_evidence_gone') }} as gone
+    inner join {{ ref('dim_customers') }} as customers on gone.source_number = customers.source_number
     union all
     -- whose keys have moved, and who has lost one
     select

@@ -6,6 +6,7 @@ select
     {{ hash_bigint('source_key') }} as source_number,
     interaction_id,
     occurred_at,
+    received_at,
     greatest(occurred_at, received_at) as available_at,
     age_band,
     income_band,
@@ -13,6 +14,9 @@ select
     marital_status,
     household_size,
     household_composition,
-    kids_count
+    kids_count,
+    _batch_id
 from {{ ref('stg_crm__profiles') }}
-where {{ landed_since() }}
+where
+    interaction_type = 'Profile Updated'
+    and {{ landed_since() }}

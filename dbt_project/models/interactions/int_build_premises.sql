@@ -5,7 +5,7 @@
 {%- set evidence = before('int_evidence_weighed') -%}
 {%- set genes_now, genes_then = ref('int_product_genes_unioned'), ref('int_product_genes_before') -%}
 {%- set offers_now, products_now = ref('dim_offers'), ref('int_offer_products') -%}
-{%- set offers_then = ref('int_offers_before') -%}
+{%- set offers_then, sales = ref('int_offers_before'), ref('int_product_sales') -%}
 
 with clock as (
     select
@@ -33,6 +33,16 @@ known_before as (
 ),
 
 -- Of several deliveries the first one stays; one that says it came before the one that is kept would replace it.
+-- A late line that comes before others in its order moves an old refund off them.
+gone_from_before as (
+    select 'evidence of a month that is closed goes: a late line moves an old refund' as reason
+    from {{ ref('int_evidence_gone') }} as gone
+    cross join clock
+    where
+        cast(date_trunc('month', {{ local_date('gone.available_at') }}) as date)
+        < cast(date_trunc('month', clock.since_date) as date)
+),
+
 in_turn as (
     select
         {{ landed_since() }} as is_new,
@@ -99,6 +109,16 @@ weighed_otherwise as (
             and evidence.evidence_at >= dna_changed.valid_from
             and evidence.evidence_at < dna_changed.valid_to
     where evidence._build_number < {{ build_said('build_number') }}
+    union all
+    -- Relations between products are those of when the month began.
+    select 'the DNA of a product that is sold is told otherwise for when the month began' as reason
+    from dna_changed
+    inner join {{ sales }} as sales on dna_changed.product_id = sales.product_id
+    cross join clock
+    where
+        dna_changed.valid_from <= {{ local_midnight("date_trunc('month', clock.since_date)") }}
+        and dna_changed.valid_to > {{ local_midnight("date_trunc('month', clock.since_date)") }}
+        and sales.build_number < {{ build_said('build_number') }}
 ),
 
 -- Outcomes of campaigns that have ended stand.
@@ -155,6 +175,8 @@ known_before_a_label as (
 {% endif -%}
 reasons as (
     select reason from known_before
+    union
+    select reason from gone_from_before
     union
     select reason from came_before
     {% if evidence is not none -%}
