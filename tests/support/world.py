@@ -312,6 +312,7 @@ def publish_world(settings: Settings) -> None:
                 "for_character": 50.0,
                 "against_character": 0.0,
                 "squares_character": 25.0,
+                "evidence_count": 50,
             }
             for gene_hash, number in ((101, 2), (102, 2), (201, 5), (202, 5))
         ],
