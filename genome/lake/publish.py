@@ -344,10 +344,10 @@ def prune(settings: Settings, group: str, keep: int = 3) -> list[str]:
                 shutil.rmtree(settings.lake / folder, ignore_errors=True)
             path.unlink()
         # A reader that held a version which was pruned meanwhile may have put its tables together since.
-        for folder in settings.lake.glob("*/*/present/v=*"):
-            mine = now_current is not None and folder.parent.parent.name in now_current.tables
-            if mine and folder.name.removeprefix("v=") not in staying:
-                shutil.rmtree(folder, ignore_errors=True)
+        for left in settings.lake.glob("*/*/present/v=*"):
+            mine = now_current is not None and left.parent.parent.name in now_current.tables
+            if mine and left.name.removeprefix("v=") not in staying:
+                shutil.rmtree(left, ignore_errors=True)
     return [path.stem for path in gone]
 
 
