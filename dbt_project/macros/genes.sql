@@ -44,6 +44,17 @@ from (
 group by {{ keys | join(', ') }}, gene_hash
 {% endmacro %}
 
+{#- The label times of each customer who has any, as `reached_count` counts them: between which of them evidence became
+    known is its stretch. -#}
+{% macro label_times() %}
+    select
+        customer_number,
+        {{ sorted_rows(['valid_at']) }} as label_rows
+    from {{ ref('int_spine_numbered') }}
+    where not is_cutoff
+    group by customer_number
+{% endmacro %}
+
 {#- How many rows of a list made by `sorted_rows` have a field that is not after an instant; 0 where there is no list. -#}
 {% macro reached_count(rows, field, instant) %}
     {{- return(adapter.dispatch('reached_count', 'customer_genome')(rows, field, instant)) -}}

@@ -165,7 +165,7 @@ def test_every_macro_has_a_test() -> None:
     # build to the next is compared with a build of everything (test_incremental_is_full.py).
     by_building = {"lake", "empty_source", "build_clock", "business_timezone", "staged_channels"}
     by_building |= {"continues", "build_said", "landed_since", "became_known", "before"}
-    by_building |= {"forget_touched", "forget_evidence_gone", "expressed_sums"}
+    by_building |= {"forget_touched", "forget_evidence_gone", "expressed_sums", "label_times"}
     by_building |= {
         "in_bucket",
         "bucket_bounds",

@@ -3,6 +3,7 @@
     that begins anew makes a row for each stretch between the label times of the customer. -#}
 {%- do ref('int_product_genes_unioned') -%}
 {%- do ref('loci') -%}
+{%- do ref('int_spine_numbered') -%}
 {%- do ref('int_evidence_gone') -%}
 {{ config(
     materialized="incremental", incremental_strategy="append", on_schema_change="fail",
@@ -10,12 +11,7 @@
 ) }}
 
 with labels as (
-    select
-        customer_number,
-        {{ sorted_rows(['valid_at']) }} as label_rows
-    from {{ ref('int_spine_numbered') }}
-    where not is_cutoff
-    group by customer_number
+    {{ label_times() }}
 ),
 
 people as (

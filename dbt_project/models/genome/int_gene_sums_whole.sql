@@ -2,14 +2,10 @@
     evidence; of nobody, where a build begins anew: int_gene_sums has them of everybody then. -#}
 {%- do ref('int_product_genes_unioned') -%}
 {%- do ref('loci') -%}
+{%- do ref('int_spine_numbered') -%}
 
 with labels as (
-    select
-        customer_number,
-        {{ sorted_rows(['valid_at']) }} as label_rows
-    from {{ ref('int_spine_numbered') }}
-    where not is_cutoff
-    group by customer_number
+    {{ label_times() }}
 ),
 
 evidence as (

@@ -62,30 +62,20 @@ came_before as (
 
 {% if evidence is not none -%}
 -- Product DNA up to then, as it is told now and as it was told then: evidence of the past has been weighed by it.
-dna_now as (
+{% for name, genes in [('dna_now', genes_now), ('dna_then', genes_then)] -%}
+{{ name }} as (
     select
         genes.product_id,
         genes.gene_hash,
         genes.weight,
         genes.valid_from,
         coalesce(least(genes.valid_to, clock.since), clock.since) as valid_to
-    from {{ genes_now }} as genes
+    from {{ genes }} as genes
     cross join clock
     where genes.valid_from < clock.since
 ),
 
-dna_then as (
-    select
-        genes.product_id,
-        genes.gene_hash,
-        genes.weight,
-        genes.valid_from,
-        coalesce(least(genes.valid_to, clock.since), clock.since) as valid_to
-    from {{ genes_then }} as genes
-    cross join clock
-    where genes.valid_from < clock.since
-),
-
+{% endfor -%}
 dna_changed as (
     (
         select * from dna_now
