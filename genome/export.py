@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genome.lake import files
 from genome.lake import publish as lake
 from genome.lake.parts import IS_WHOLE, Made, PublishedTable
-from genome.lake.present import STAMPS, VALID_AT, Fading, HalfLives, Lasts, forward
+from genome.lake.present import STAMPS, Fading, HalfLives, Lasts, forward
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +30,9 @@ _USUAL_ROWS_IN_GROUP: Final = 122_880
 _DELTA_ROWS_IN_GROUP: Final = 8_192
 """A reader of a few keys opens thirty deltas: of groups as large as usual that would take it a third of a second."""
 _ROWS_AT_ONCE: Final = 16_384
+BUILD_NUMBER: Final = "_build_number"
+"""A table that is published in deltas says in this column which build made a row: what an engine has appended last lies
+together, so that nothing else is read."""
 _IS_CUT_OFF: Final = "_is_cutoff"
 """A table with rows of label times says in this column which rows are not."""
 
@@ -41,15 +44,14 @@ class Delta:
     Attributes:
         key: whose rows they are.
         keys: the dbt model of the keys (and `is_whole`) whose earlier rows are dead; None where rows are only added.
-        number: the column that holds the number of the build that made a row: its rows are the delta, and all others
-            of `keys`, whose earlier ones are dead; None where the rows of `keys` are it.
         whole_only: only keys of which everything was made anew count.
+        again: of `keys` the rows that builds before have made and that are left are published again.
     """
 
     key: str
     keys: str | None = None
-    number: str | None = None
     whole_only: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,24 +199,13 @@ def _fresh(
     delta: Delta,
     build: Build,
 ) -> "duckdb.DuckDBPyRelation":
-    """The rows that this build has made."""
-    if delta.number is not None:
-        added = relation.filter(f"{delta.number} = {build.number}")
-        if delta.keys is None:
-            return added
-        others = relation.filter(f"{delta.number} <> {build.number}")
-        return added.union(others.join(connection.table(delta.keys), delta.key, how="semi"))
-    if delta.keys is None:
-        raise AssertionError(f"{delta} says neither which rows are new nor whose")
-    keys = connection.table(delta.keys)
-    has_labels = VALID_AT in relation.columns
-    if not (has_labels or delta.whole_only):
-        return relation.join(keys, delta.key, how="semi")
-    whole = relation.join(keys.filter(IS_WHOLE), delta.key, how="semi")
-    if delta.whole_only:
-        return whole
-    now = relation.filter(f"{VALID_AT} = cast('{build.as_of}' as timestamptz)")
-    return whole.union(now.join(keys.filter(f"not {IS_WHOLE}"), delta.key, how="semi"))
+    """The rows that this build has made, and those that its keys bring again."""
+    added = relation.filter(f"{BUILD_NUMBER} = {build.number}")
+    if not delta.again:
+        return added
+    keys = connection.table(str(delta.keys))
+    others = relation.filter(f"{BUILD_NUMBER} <> {build.number}")
+    return added.union(others.join(keys, delta.key, how="semi"))
 
 
 def _write_keys(connection: "duckdb.DuckDBPyConnection", delta: Delta, path: Path) -> None:

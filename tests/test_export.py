@@ -45,7 +45,7 @@ EVIDENCE = ExportedTable(
     kind="evidence",
     name="evidence",
     order_by=("customer_id", "amount"),
-    delta=Delta("customer_id", number="_build_number"),
+    delta=Delta("customer_id"),
 )
 
 
@@ -73,11 +73,13 @@ class Warehouse:
         only = "" if is_whole else " and _is_cutoff"
         self.run(f"delete from feat_t where customer_id = '{customer}'{only}")
         if spent is not None:
-            self.run(f"insert into feat_t values ('{customer}', '{at(self.builds)}', {spent}, true)")
+            self.run(f"insert into feat_t values ('{customer}', '{at(self.builds)}', {spent}, true, {self.builds})")
         if spent is not None and is_whole:
-            self.run(f"insert into feat_t values ('{customer}', '{LABEL}', {spent * 100}, false)")
+            self.run(
+                f"insert into feat_t values ('{customer}', '{LABEL}', {spent * 100}, false, {self.builds})"
+            )
             self.run(f"delete from fct_l where customer_id = '{customer}'")
-            self.run(f"insert into fct_l values ('{customer}', {self.builds})")
+            self.run(f"insert into fct_l values ('{customer}', {self.builds}, {self.builds})")
         elif is_whole:
             self.run(f"delete from fct_l where customer_id = '{customer}'")
 
@@ -111,9 +113,10 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wareh
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(
-            "create table feat_t (customer_id text, valid_at timestamptz, spent_h28_sum double, _is_cutoff bool)"
+            "create table feat_t (customer_id text, valid_at timestamptz, spent_h28_sum double, _is_cutoff bool,"
+            " _build_number int)"
         )
-        connection.execute("create table fct_l (customer_id text, made_by int)")
+        connection.execute("create table fct_l (customer_id text, made_by int, _build_number int)")
         connection.execute("create table fct_e (customer_id text, amount double, _build_number int)")
         connection.execute("create table remade (customer_id text, is_whole bool)")
         connection.execute("create table dim_genes (gene_hash bigint, locus_id text)")
@@ -202,7 +205,7 @@ def test_rows_that_are_only_added_are_told_by_the_number_of_their_build(warehous
 
 
 def test_added_rows_may_list_keys_whose_earlier_rows_are_dead(warehouse: Warehouse) -> None:
-    added = Delta("customer_id", "remade", number="_build_number")
+    added = Delta("customer_id", "remade")
     warehouse.tables = (replace(EVIDENCE, delta=added),)
     warehouse.build(ann=1.0)
     warehouse.run("delete from fct_e where customer_id = 'ann' and _build_number = 0")
@@ -212,8 +215,23 @@ def test_added_rows_may_list_keys_whose_earlier_rows_are_dead(warehouse: Warehou
     assert resolved(publication, "evidence") == rows(publication, "evidence")
 
 
+def test_where_some_of_a_keys_rows_have_gone_those_that_are_left_are_published_again(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.tables = (replace(EVIDENCE, delta=Delta("customer_id", "remade", again=True)),)
+    warehouse.run("insert into fct_e values ('bob', 5.0, 0)")
+    warehouse.publish(continues=False)
+    warehouse.build(ann=1.0)
+    warehouse.run("insert into remade values ('bob', true)")
+    warehouse.run("delete from fct_e where customer_id = 'bob' and amount = 4.0")
+    publication = warehouse.publish()
+    assert publication.table("evidence").parts[-1].rows == 3
+    assert rows(publication, "evidence") == [("ann", 1.0), ("ann", 8.0), ("bob", 5.0), ("cid", 2.0)]
+    assert resolved(publication, "evidence") == rows(publication, "evidence")
+
+
 def test_rows_that_are_too_old_are_neither_told_nor_counted(warehouse: Warehouse) -> None:
-    warehouse.run("create table fct_o (customer_id text, bought_at timestamptz)")
+    warehouse.run("create table fct_o (customer_id text, bought_at timestamptz, _build_number int)")
     warehouse.tables = (
         ExportedTable(
             model="fct_o",
@@ -226,7 +244,7 @@ def test_rows_that_are_too_old_are_neither_told_nor_counted(warehouse: Warehouse
         ),
     )
     young, old = at(0) - timedelta(days=1), at(0) - timedelta(days=9)
-    warehouse.run(f"insert into fct_o values ('ann', '{young}'), ('ann', '{old}'), ('bob', '{old}')")
+    warehouse.run(f"insert into fct_o values ('ann', '{young}', 0), ('ann', '{old}', 0), ('bob', '{old}', 0)")
     assert rows(warehouse.publish(continues=False), "lines") == [("ann", old), ("ann", young), ("bob", old)]
     warehouse.build()
     publication = warehouse.publish()

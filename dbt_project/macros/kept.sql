@@ -37,14 +37,29 @@
     {{- return('_batch_id in (' ~ quoted | join(', ') ~ ')') -}}
 {% endmacro %}
 
-{#- The condition that tells which of all interactions this build is the first to use: they have landed since the one
-    before, or their time had not come. All of them, where a build begins anew. -#}
-{% macro became_known(interactions) %}
-    {%- if not continues() -%}{{ return('true') }}{%- endif -%}
-    {{- return(
-        '(' ~ interactions ~ '._build_number = ' ~ build_said('build_number') ~ ' or ' ~ interactions
-        ~ '.available_at >= ' ~ build_said('since') ~ ')'
-    ) -}}
+{#- The interactions that this build is the first to use; all that are known, where a build begins anew. Two conditions in
+    two branches: an engine skips by each what lies before, by their disjunction nothing. -#}
+{% macro became_known() %}
+    {%- if continues() -%}
+    -- it has landed since the build before …
+    select *
+    from {{ ref('fct_interactions') }}
+    where
+        _build_number = {{ build_said('build_number') }}
+        and available_at < {{ build_said('as_of') }}
+    union all
+    -- … or its time had not come then
+    select *
+    from {{ ref('fct_interactions') }}
+    where
+        available_at >= {{ build_said('since') }}
+        and available_at < {{ build_said('as_of') }}
+        and _build_number < {{ build_said('build_number') }}
+    {%- else -%}
+    select *
+    from {{ ref('fct_interactions') }}
+    where available_at < {{ build_said('as_of') }}
+    {%- endif -%}
 {% endmacro %}
 
 {#- A kept table as the build before left it, for those that run before it is changed; none where there is none. -#}
@@ -129,4 +144,17 @@
         ) -%}
     {%- endfor -%}
     {{- return(inserts | join(';\n')) -}}
+{% endmacro %}
+
+{#- dbt makes what is appended to a kept table first as a temporary table, and then copies it. Where rows are only
+    appended, a view does, and they are written once. -#}
+{% macro duckdb__create_table_as(
+    temporary, relation, compiled_code, language='sql', partitioned_by=none, sorted_by=none
+) %}
+    {%- if temporary and config.get('incremental_strategy') == 'append' -%}
+        {{- return('create temporary view ' ~ relation.include(database=false, schema=false) ~ ' as ' ~ compiled_code) -}}
+    {%- endif -%}
+    {{- return(dbt.duckdb__create_table_as(
+        temporary, relation, compiled_code, language, partitioned_by=partitioned_by, sorted_by=sorted_by
+    )) -}}
 {% endmacro %}

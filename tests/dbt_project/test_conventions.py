@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genome.export import ExportedTable
+from genome.export import BUILD_NUMBER, ExportedTable
 from genome.settings import PROJECT_ROOT, Settings
 from genome.warehouse import LAYERS, manifest
 
@@ -106,11 +106,11 @@ def test_deltas_name_columns_and_keys_that_there_are(nodes: dict[str, Any]) -> N
     assert len(told) >= 8
     for table in told:
         assert table.delta is not None
-        named = {table.delta.key, table.delta.number, table.genes, *table.order_by}
+        named = {table.delta.key, BUILD_NUMBER, table.genes, *table.order_by}
         named |= {lasts.by for lasts in table.lasts.values()}
         assert named - {None} <= columns[table.model], table.model
         assert table.delta.keys is None or table.delta.keys in columns, table.model
-        assert table.delta.keys or table.delta.number, table.model
+        assert table.delta.keys or not (table.delta.whole_only or table.delta.again), table.model
 
 
 def test_what_engines_spell_differently_stays_in_macros() -> None:
@@ -130,11 +130,10 @@ def test_what_engines_spell_differently_stays_in_macros() -> None:
 
 def test_a_build_uses_each_interaction_once() -> None:
     # A build that continues the one before reads what it is the first to know (docs/incremental.md). These look
-    # through all interactions: for ids, by build, or once a month.
+    # through all interactions: by build, or once a month.
     of_everybody = {
         "fct_interaction_counts",
         "int_build_premises",
-        "int_interaction_deliveries",
         "int_interactions_known",
         "int_keys_seen",
         "int_product_sales",

@@ -81,7 +81,8 @@ select
     pairs.label_at,
     cast(coalesce(own.own_day_count, 0) as bigint) as own_day_count,
     coalesce(own.own_days_h90_sum, 0) as own_days_h90_sum,
-    cast(coalesce(popularity.customers_d90_count, 0) as bigint) as customers_d90_count
+    cast(coalesce(popularity.customers_d90_count, 0) as bigint) as customers_d90_count,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from {{ ref('int_offer_pairs') }} as pairs
 left join own
     on

@@ -57,7 +57,8 @@ select
     pairs.campaign_id,
     pairs.label_at,
     redeemed.offer_id is not null as is_redeemed,
-    bought.offer_id is not null as is_bought
+    bought.offer_id is not null as is_bought,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from {{ ref('int_offer_pairs') }} as pairs
 left join redeemed
     on

@@ -12,5 +12,6 @@ select
     shares_now,
     shares_character,
     last_at_days,
-    is_cutoff as _is_cutoff
+    is_cutoff as _is_cutoff,
+    _build_number
 from {{ ref('int_customer_genomes') }}

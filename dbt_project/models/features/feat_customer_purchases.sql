@@ -9,5 +9,6 @@ select
     purchase_hashes,
     purchase_days,
     purchase_amounts,
-    is_cutoff as _is_cutoff
+    is_cutoff as _is_cutoff,
+    _build_number
 from {{ ref('int_customer_purchases') }}

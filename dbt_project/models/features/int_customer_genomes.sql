@@ -69,6 +69,7 @@ select
     {{ list_field('vectors.gene_rows', 'affinity_character', 'float') }} as affinities_character,
     {{ list_field('vectors.gene_rows', 'share_now', 'float') }} as shares_now,
     {{ list_field('vectors.gene_rows', 'share_character', 'float') }} as shares_character,
-    {{ list_field('vectors.gene_rows', 'last_at_day', 'integer') }} as last_at_days
+    {{ list_field('vectors.gene_rows', 'last_at_day', 'integer') }} as last_at_days,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from clock as spine
 left join vectors on spine.spine_number = vectors.spine_number

@@ -124,6 +124,7 @@ select
     spine.is_cutoff,
     {{ list_field('vectors.purchase_rows', 'product_hash', 'bigint') }} as purchase_hashes,
     {{ list_field('vectors.purchase_rows', 'bought_day', 'integer') }} as purchase_days,
-    {{ list_field('vectors.purchase_rows', 'amount', 'float') }} as purchase_amounts
+    {{ list_field('vectors.purchase_rows', 'amount', 'float') }} as purchase_amounts,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from spine
 left join vectors on spine.spine_number = vectors.spine_number

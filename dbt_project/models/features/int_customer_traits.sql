@@ -320,7 +320,8 @@ select
     profiles.marital_status,
     profiles.household_size,
     profiles.household_composition,
-    profiles.kids_count
+    profiles.kids_count,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from spine
 left join order_traits on spine.spine_number = order_traits.spine_number
 left join cadence on spine.spine_number = cadence.spine_number

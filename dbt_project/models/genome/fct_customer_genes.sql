@@ -16,6 +16,7 @@ select
     genes.distinctiveness,
     genes.first_at,
     genes.last_at,
-    genes.as_of
+    genes.as_of,
+    genes._build_number
 from {{ ref('int_customer_genes') }} as genes
 inner join {{ ref('dim_genes') }} as named on genes.gene_hash = named.gene_hash

@@ -108,5 +108,6 @@ select
     end as distinctiveness,
     compared.first_at,
     compared.last_at,
-    compared.as_of
+    compared.as_of,
+    cast({{ build_said('build_number') }} as integer) as _build_number
 from compared

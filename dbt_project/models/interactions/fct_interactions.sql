@@ -1,4 +1,5 @@
 {#- Kept: what lands is appended, once. Whoever brings an id again changes nothing. -#}
+{%- do ref('int_interactions_met') -%}
 {{ config(materialized="incremental", incremental_strategy="append", on_schema_change="fail") }}
 
 select
@@ -36,9 +37,9 @@ from {{ ref('int_interactions_unioned') }} as landed
 where
     not exists (
         select 1
-        from {{ this }} as kept
+        from {{ ref('int_interactions_met') }} as met
         where
-            landed.interaction_hash = kept.interaction_hash
-            and landed.interaction_id = kept.interaction_id
+            landed.interaction_hash = met.interaction_hash
+            and landed.interaction_id = met.interaction_id
     )
 {% endif %}

@@ -1,5 +1,5 @@
 {#- Every delivery of an id that came more than once. Kept: what lands is looked for among all that came before. -#}
-{%- do ref('fct_interactions') -%}
+{%- do ref('int_interactions_met') -%}
 {{ config(materialized="incremental", incremental_strategy="append") }}
 
 with landed as (
@@ -43,37 +43,20 @@ repeated as (
 ),
 
 {% if is_incremental() -%}
--- Found by hash alone; then the rows, beside their time, so that an engine skips what lies before the first of them.
-known as (
-    select distinct
-        interaction_hash,
-        available_at
-    from {{ ref('fct_interactions') }}
-    where
-        _build_number < {{ build_said('build_number') }}
-        and interaction_hash in (select interaction_hash from ids)
-),
-
 earlier as (
     select
-        kept.interaction_id,
-        kept.interaction_hash,
-        kept.channel,
-        kept.source_id,
-        kept.interaction_type,
-        kept.received_at,
-        kept._batch_id,
+        interaction_id,
+        interaction_hash,
+        channel,
+        source_id,
+        interaction_type,
+        received_at,
+        _batch_id,
         concat_ws(
-            '|', kept.interaction_type, kept.source_key, coalesce(kept.product_id, ''), coalesce(kept.offer_id, ''),
-            coalesce(kept.store_id, ''), coalesce(cast(kept.quantity as string), ''),
-            coalesce(cast(kept.amount as string), '')
+            '|', interaction_type, source_key, coalesce(product_id, ''), coalesce(offer_id, ''), coalesce(store_id, ''),
+            coalesce(cast(quantity as string), ''), coalesce(cast(amount as string), '')
         ) as content
-    from {{ ref('fct_interactions') }} as kept
-    inner join known
-        on
-            kept.interaction_hash = known.interaction_hash
-            and kept.available_at = known.available_at
-    where kept._build_number < {{ build_said('build_number') }}
+    from {{ ref('int_interactions_met') }}
 ),
 
 {% endif -%}

@@ -1,22 +1,24 @@
+{%- do ref('fct_interactions') -%}
 {#- What was sold of each product on each day. Kept: sales that have become known since are added. -#}
 {{ config(materialized="incremental", incremental_strategy="append") }}
 
-with sales as (
+with known as (
+    {{ became_known() }}
+),
+
+sales as (
     select
-        interactions.product_id,
-        {{ local_date('interactions.available_at') }} as available_date,
-        {{ days_between(instant(var('decay_anchor')), 'interactions.evidence_at') }} as anchor_days,
+        product_id,
+        {{ local_date('available_at') }} as available_date,
+        {{ days_between(instant(var('decay_anchor')), 'evidence_at') }} as anchor_days,
         -- What is given away, or by a quantity of nought, says nothing about a price.
-        interactions.quantity > 0 and interactions.amount + interactions.retail_discount_amount > 0 as is_priced,
-        interactions.amount + interactions.retail_discount_amount as shelf_amount,
-        interactions.quantity
-    from {{ ref('fct_interactions') }} as interactions
-    cross join {{ ref('stg_build__clock') }} as build
+        quantity > 0 and amount + retail_discount_amount > 0 as is_priced,
+        amount + retail_discount_amount as shelf_amount,
+        quantity
+    from known
     where
-        interactions.interaction_type = 'Order Completed'
-        and interactions.product_id is not null
-        and interactions.available_at < build.as_of
-        and {{ became_known('interactions') }}
+        interaction_type = 'Order Completed'
+        and product_id is not null
 )
 
 select
