@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,28 @@ def measured(settings: Settings, *, full: bool) -> dict[str, Any]:
     }
 
 
-def raw(settings: Settings, *, day: bool) -> dict[str, Any]:
+def told(settings: Settings, name: str) -> Path:
+    """What the build that has just ended was told, kept for the raw one."""
+    folder = settings.home / "told" / name
+    folder.mkdir(parents=True)
+    for file in ("lake_files.json", "clock.json"):
+        shutil.copy(settings.home / "dbt" / file, folder)
+    current = publish.current(settings, "genome")
+    if current is None:
+        raise SystemExit("The build has published nothing.")
+    [dna] = current.files("dim_product_dna")
+    shutil.copy(dna, folder / "dna.parquet")
+    return folder
+
+
+def raw(settings: Settings, told: Path, *, day: bool) -> dict[str, Any]:
     """The same by hand, in a process of its own."""
-    call = [sys.executable, str(Path(__file__).with_name("raw_genome.py")), str(settings.home)]
+    call = [
+        sys.executable,
+        str(Path(__file__).with_name("raw_genome.py")),
+        str(told),
+        str(settings.home / "raw"),
+    ]
     call += ["--memory", settings.memory_limit, *(["--day"] if day else [])]
     memory = PeakMemory()
     memory.start()
@@ -77,54 +97,71 @@ def raw(settings: Settings, *, day: bool) -> dict[str, Any]:
 def size(
     customers: int, days: int, repeat: int, memory_limit: str, folder: Path, *, beside_raw: bool
 ) -> dict[str, Any]:
-    """One size, from its lake to its last day."""
+    """One size, from its lake to its last day; then the same by hand, without the platform's warehouse (of 100 million
+    interactions two do not fit on a small disk)."""
     shape = plain_lake.Shape(customers, days)
     home = folder / f"{customers}-{days}"
 
     def settings_of(later: int) -> Settings:
         return Settings(home=home, now=plain_lake.now(shape, later), memory_limit=memory_limit)
 
-    told = f"{customers:,} customers, {days} days"
-    print(f"{told}: making the lake", file=sys.stderr)
+    def say(what: str) -> None:
+        print(
+            f"{datetime.now(UTC):%H:%M:%S} {customers:,} customers, {days} days: {what}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    begun_at = psutil.getloadavg()[1]
+    say("making the lake")
     interactions = plain_lake.write_history(settings_of(0), shape)
-    print(f"{told}: a build of everything ({interactions:,} interactions)", file=sys.stderr)
+    say(f"a build of everything ({interactions:,} interactions)")
     full = measured(settings_of(0), full=True)
-    raw_full = raw(settings_of(0), day=False) if beside_raw else None
+    inputs = [told(settings_of(0), "full")]
     kept: list[dict[str, Any]] = []
-    by_hand: list[dict[str, Any]] = []
     rows = 0
     for number in range(repeat):
         rows = plain_lake.write_days(settings_of(number + 1), shape, days + number, 1, f"next{number}")
-        print(f"{told}: day {number + 1} ({rows:,} interactions)", file=sys.stderr)
+        say(f"day {number + 1} ({rows:,} interactions)")
         kept.append(measured(settings_of(number + 1), full=False))
-        if beside_raw:
-            by_hand.append(raw(settings_of(number + 1), day=True))
+        say(f"{kept[-1]}")
+        inputs.append(told(settings_of(number + 1), f"day{number + 1}"))
     # Of a day of last week twice as many as were known come, and those that were known come again.
     late = settings_of(repeat + 1)
     busier = plain_lake.Shape(customers, days, active=120)
     late_rows = plain_lake.write_days(late, busier, days - 5, 1, "late", late_days=repeat + 5)
+    say(f"a late day ({late_rows:,} interactions)")
     late_day = measured(late, full=False)
-    late_raw = raw(late, day=True) if beside_raw else None
+    say(f"{late_day}")
+    inputs.append(told(late, "late"))
+    disk_mb = {
+        "lake": _megabytes(home / "lake" / "interactions"),
+        "warehouse": _megabytes(home / "warehouse.duckdb"),
+        "published": _megabytes(home / "lake") - _megabytes(home / "lake" / "interactions"),
+    }
+    by_hand: list[dict[str, Any]] = []
+    if beside_raw:
+        late.warehouse.unlink()
+        for number, each in enumerate(inputs):
+            say(f"{each.name} by hand")
+            by_hand.append(raw(late, each, day=number > 0))
+            say(f"{by_hand[-1]}")
     found = {
         "customers": customers,
         "days": days,
         "interactions": interactions,
         "day_interactions": rows,
         "full": full,
-        "raw_full": raw_full,
+        "raw_full": by_hand[0] if by_hand else None,
         "day": _median(kept),
         "each_day": [each["seconds"] for each in kept],
-        "raw_day": _median(by_hand) if by_hand else None,
+        "raw_day": _median(by_hand[1:-1]) if by_hand else None,
         "late_interactions": late_rows,
         "late_day": late_day,
-        "raw_late_day": late_raw,
-        "disk_mb": {
-            "lake": _megabytes(home / "lake" / "interactions"),
-            "warehouse": _megabytes(home / "warehouse.duckdb"),
-            "published": _megabytes(home / "lake") - _megabytes(home / "lake" / "interactions"),
-        },
+        "raw_late_day": by_hand[-1] if by_hand else None,
+        "disk_mb": disk_mb,
         "memory_limit": memory_limit,
-        "load": round(psutil.getloadavg()[1], 1),
+        "load": round(max(begun_at, psutil.getloadavg()[1]), 1),
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}",
         "git": subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False

@@ -9,7 +9,9 @@ It works in the same way as the platform: a build of everything goes through buc
 all lists of a statement in memory; a day's evidence is added to kept sums, whoever it is about gets a new row made of
 them, and only these rows are written.
 
-    python benchmarks/raw_genome.py HOME [--day]      prints seconds as JSON
+    python benchmarks/raw_genome.py TOLD OUT [--day]      prints seconds as JSON
+
+TOLD holds what a build of the platform was told (`genome_size.py` copies it): lake_files.json, clock.json, dna.parquet.
 """
 
 import argparse
@@ -204,19 +206,16 @@ _ORDER = {
 _ROWS_IN_A_GIGABYTE = 600_000
 
 
-def make(home: Path, memory: str, *, day: bool) -> dict[str, float]:
-    """Make the tables in `home/raw`, or add what has landed since to them; seconds by step."""
-    out = home / "raw"
+def make(told: Path, out: Path, memory: str, *, day: bool) -> dict[str, float]:
+    """Make the tables in `out`, or add what has landed since to them; seconds by step."""
     out.mkdir(exist_ok=True)
-    listed = json.loads((home / "dbt" / "lake_files.json").read_text())
+    listed = json.loads((told / "lake_files.json").read_text())
     offers = next(each["path"] for each in listed if each["dataset"] == "offers")
     files = [each["path"] for each in listed if each["dataset"] == "interactions"]
     seen = out / "seen.json"
     known = set(json.loads(seen.read_text())) if day else set()
-    [said] = json.loads((home / "dbt" / "clock.json").read_text())
+    [said] = json.loads((told / "clock.json").read_text())
     as_of, part = f"TIMESTAMPTZ '{said['as_of']}'", len(known)
-    published = json.loads((home / "lake" / "_published" / "genome.json").read_text())["tables"]
-    dna = [str(home / "lake" / path) for path in _files(published["dim_product_dna"])]
     begun = time.perf_counter()
     steps: dict[str, float] = {}
     if not day:
@@ -233,7 +232,7 @@ def make(home: Path, memory: str, *, day: bool) -> dict[str, float]:
             steps[name] = round(steps.get(name, 0.0) + time.perf_counter() - at, 2)
 
         landed = _INTERACTIONS.format(part=part, files=[each for each in files if each not in known])
-        engine.execute(f"CREATE OR REPLACE TABLE dna AS FROM read_parquet({dna})")
+        engine.execute(f"CREATE OR REPLACE TABLE dna AS FROM read_parquet('{told / 'dna.parquet'}')")
         evidence = _EVIDENCE.format(part=part, as_of=as_of)
         # A day has no label time of its own here: whose campaign has come would be made from their history.
         spine = _SPINE.format(part=part, as_of=as_of, offers=offers, labels="false" if day else "true")
@@ -284,18 +283,11 @@ def make(home: Path, memory: str, *, day: bool) -> dict[str, float]:
     return {"seconds": round(time.perf_counter() - begun, 2), **steps}
 
 
-def _files(table: dict[str, object]) -> list[str]:
-    """A published table's files, relative to the lake."""
-    parts = table["parts"]
-    if not isinstance(parts, list):
-        raise SystemExit("The publication's pointer is not as this benchmark knows it.")
-    return [f"{table['path']}/{part}" if isinstance(part, str) else part["file"] for part in parts]
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("home", type=Path)
+    parser.add_argument("told", type=Path)
+    parser.add_argument("out", type=Path)
     parser.add_argument("--memory", default="3GB")
     parser.add_argument("--day", action="store_true")
     options = parser.parse_args()
-    print(json.dumps(make(options.home, options.memory, day=options.day)))
+    print(json.dumps(make(options.told, options.out, options.memory, day=options.day)))

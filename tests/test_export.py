@@ -73,7 +73,9 @@ class Warehouse:
         only = "" if is_whole else " and _is_cutoff"
         self.run(f"delete from feat_t where customer_id = '{customer}'{only}")
         if spent is not None:
-            self.run(f"insert into feat_t values ('{customer}', '{at(self.builds)}', {spent}, true, {self.builds})")
+            self.run(
+                f"insert into feat_t values ('{customer}', '{at(self.builds)}', {spent}, true, {self.builds})"
+            )
         if spent is not None and is_whole:
             self.run(
                 f"insert into feat_t values ('{customer}', '{LABEL}', {spent * 100}, false, {self.builds})"
