@@ -46,9 +46,20 @@ TEXT_EVENTS: Final = frozenset(
 )
 """Events in which a person says something in words of their own."""
 TEXT_FIELDS: Final = frozenset(
-    {"text", "comment", "message", "review", "review_body", "body", "feedback", "answer", "description"}
+    {
+        "text",
+        "comment",
+        "message",
+        "review",
+        "review_body",
+        "body",
+        "feedback",
+        "answer",
+        "answers",
+        "description",
+    }
 )
-"""Where such an event has those words."""
+"""Where such an event has those words, at whatever depth: every string in such a field is one of them."""
 CHANNELS: Final = frozenset({"web", "app", "survey", "social", "service"})
 """Channels of which dbt stages motives; of the others they are not evidence, live as little as there."""
 

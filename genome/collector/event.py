@@ -454,20 +454,35 @@ def _without_words(name: str, properties: dict[str, Any]) -> tuple[dict[str, Any
 
     An agent's answer has neither.
     """
-    mine = name in vocabulary.TEXT_EVENTS
-    kept = {
-        key: value
-        for key, value in properties.items()
-        if key != vocabulary.PROPERTY
-        and not (mine and key in vocabulary.TEXT_FIELDS and isinstance(value, str))
-    }
+    kept = {key: value for key, value in properties.items() if key != vocabulary.PROPERTY}
+    said: list[str] = []
+    if name in vocabulary.TEXT_EVENTS:
+        kept = _unsaid(kept, said, is_words=False)
     if properties.get("author") == vocabulary.AGENT:
         return kept, ""
-    words = "\n".join(
-        str(properties[key]) for key in sorted(properties.keys() - kept.keys()) if key != vocabulary.PROPERTY
-    )
+    words = "\n".join(said)
     found = vocabulary.motives().said(words)
     return kept if found is None else {**kept, vocabulary.PROPERTY: found}, words
+
+
+def _unsaid(value: Any, said: list[str], *, is_words: bool) -> Any:
+    """A value without the strings of fields that hold words, at whatever depth; they are added to `said`, in the order
+    of their fields' names. Numbers and ticks stay."""
+    if isinstance(value, dict):
+        kept = {}
+        for key in sorted(value):
+            mine = is_words or key in vocabulary.TEXT_FIELDS
+            if mine and isinstance(value[key], str):
+                said.append(value[key])
+            else:
+                kept[key] = _unsaid(value[key], said, is_words=mine)
+        return {key: kept[key] for key in value if key in kept}
+    if isinstance(value, list):
+        if is_words:
+            said += [each for each in value if isinstance(each, str)]
+            value = [each for each in value if not isinstance(each, str)]
+        return [_unsaid(each, said, is_words=is_words) for each in value]
+    return value
 
 
 def _text(record: Record, words: str) -> Text:

@@ -202,7 +202,7 @@ def _email(
 
 
 def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
-    """One interaction for a response: its answers by question, its score where the form keeps one.
+    """One interaction for a response: what was chosen by question, its score where the form keeps one.
 
     What people wrote themselves stands together in `answer`, which is read for motives and goes no further.
     """
@@ -210,7 +210,7 @@ def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
         return Breach("unknown_hook_event", "typeform: `event_type`")
     response = given["form_response"]
     hidden = response.get("hidden") or {}
-    answers: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     written: list[str] = []
     email = hidden.get("email")
     phone = None
@@ -235,7 +235,7 @@ def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
         elif kind == "phone_number":
             phone = value
             continue
-        answers[question] = value
+        choices[question] = value
     return {
         "type": "track",
         "event": "Survey Submitted",
@@ -245,7 +245,7 @@ def _typeform(given: dict[str, Any]) -> dict[str, Any] | Breach:
         "timestamp": response["submitted_at"],
         "properties": {
             "survey_id": response["form_id"],
-            "answers": answers,
+            "choices": choices,
             **({"answer": "\n".join(written)} if written else {}),
             **({"score": response["calculated"]["score"]} if response.get("calculated") else {}),
         },

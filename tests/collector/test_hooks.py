@@ -145,7 +145,7 @@ def test_typeforms_response_becomes_a_survey(collector: Running) -> None:
     (record,) = collector.records(source)
     assert (record.name, record.source_key) == ("Survey Submitted", "user:u1")
     # Of what people wrote themselves only the motives go on.
-    assert record.properties["answers"] == {"nps": 9, "q2": "Price", "q3": ["A", "B"], "q7": ["C"]}
+    assert record.properties["choices"] == {"nps": 9, "q2": "Price", "q3": ["A", "B"], "q7": ["C"]}
     assert record.properties["_motives"] == "price"
     assert not any(
         each in repr(record) for each in ("expensive", "own words", "more words", "bob@", "Paulson")

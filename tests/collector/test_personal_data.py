@@ -122,7 +122,7 @@ def test_of_what_a_person_writes_only_motives_go_on(collector: Running) -> None:
             "Complaint Opened", properties={"case_id": "7", "message": "My canary broke", "author": "agent"}
         ),
         # Nobody sends motives: they are recognised, or there are none.
-        track("Product Reviewed", properties={"product_id": "p", "_motives": "price", "review": ["no text"]}),
+        track("Product Reviewed", properties={"product_id": "p", "_motives": "price", "review": [4, True]}),
         track("Product Viewed", properties={"product_id": "p", "_motives": "price", "text": "a label"}),
     ]
     assert collector.batch(source, batch).status_code == 200
@@ -131,11 +131,37 @@ def test_of_what_a_person_writes_only_motives_go_on(collector: Running) -> None:
         [
             {"product_id": "p", "rating": 2, "_motives": "price -status"},
             {"case_id": "7", "author": "agent"},
-            {"product_id": "p", "review": ["no text"]},
+            {"product_id": "p", "review": [4, True]},
             {"product_id": "p", "text": "a label"},
         ],
         key=str,
     )
+
+
+def test_words_are_found_at_whatever_depth_an_sdk_sends_them(collector: Running) -> None:
+    source = collector.source("app")
+    answers = {
+        "q1": {"value": "The canary costs too much money", "score": 3},
+        "q2": ["fair trade, please", {"ticked": True, "other": ["my canary"]}],
+    }
+    batch = [
+        track("Survey Submitted", properties={"survey_id": "s", "answers": answers}),
+        track(
+            "Ticket Opened", properties={"case_id": "7", "notes": [{"message": "canary", "topic": "cage"}]}
+        ),
+        # no words of a person: a label of a page
+        track("Product Viewed", properties={"product_id": "p", "answers": ["seed", "millet"]}),
+    ]
+    assert collector.batch(source, batch).status_code == 200
+    assert {each.name: each.properties for each in collector.records(source)} == {
+        "Survey Submitted": {
+            "survey_id": "s",
+            "answers": {"q1": {"score": 3}, "q2": [{"ticked": True, "other": []}]},
+            "_motives": "ethics price",
+        },
+        "Ticket Opened": {"case_id": "7", "notes": [{"topic": "cage"}]},
+        "Product Viewed": {"product_id": "p", "answers": ["seed", "millet"]},
+    }
 
 
 @pytest.fixture
