@@ -12,7 +12,7 @@ from datetime import datetime
 
 from genome import clock
 from genome.errors import UsageError
-from genome.identity import resolve
+from genome.identity import resolve, rules
 from genome.identity.facts import CHANNEL, MERGED, UNMERGED
 from genome.lake import files, layout, publish
 from genome.lake.manifest import Counts, DataFile, Entry, Source, commit
@@ -55,9 +55,16 @@ def merge(settings: Settings, one: str, other: str, *, by: str, reason: str = ""
         reason: why, in their words.
 
     Raises:
-        UsageError: one of them is not known, or they are one already.
+        UsageError: one of them is not known, or they are one already; or it is a household's key that stands for
+            somebody who lives there.
     """
     first, second = _customer_of(settings, one), _customer_of(settings, other)
+    for key, customer in ((one, first), (other, second)):
+        if key.startswith(f"{rules.HOUSEHOLD}:") and customer != key:
+            raise UsageError(
+                f"{key} is a household's key; it stands for {customer} while nobody else is known to live there.",
+                f"Merge {customer} instead.",
+            )
     if first == second:
         raise UsageError(
             f"{one} and {other} are one customer already: {first}.", "There is nothing to merge."

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genome.identity.clusters import Beliefs, moments, ranges, runs
-from genome.identity.facts import FOREVER, Ints
+from genome.identity.clusters import Beliefs, Links, moments, ranges, runs
+from genome.identity.facts import FOREVER, Bools, Ints
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,68 @@ def resolve(
     whose[moment[alone]] = who[alone]
     keys = runs(heads[group], whose, at, known[heads[group]])
     return keys, _members(heads[group[moment]], who, moment, group, at)
+
+
+def beside_decisions(own: Beliefs, persons: Beliefs, decided: Links) -> Beliefs:
+    """Beliefs about all keys: what a person has decided about a household's key goes, while it holds, before who lives
+    there, so that a key stands for one customer at a time.
+
+    Args:
+        own: beliefs about households' keys by their members.
+        persons: beliefs about all other keys, and about households' keys of which something was decided.
+        decided: what was.
+    """
+    # Decisions are persons' acts, so there are few.
+    both = np.intersect1d(own.key, persons.key)
+    outside, inside = [own], [persons]
+    for key in both:
+        mine = (decided.one == key) | (decided.other == key)
+        spans = _united(decided.start[mine], decided.end[mine])
+        outside.append(_within(own, key, _between(spans)))
+        inside.append(_within(persons, key, spans))
+    rest = (_where(each[0], ~np.isin(each[0].key, both)) for each in (outside, inside))
+    parts = [*rest, *outside[1:], *inside[1:]]
+    return Beliefs(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
+
+
+def _united(start: Ints, end: Ints) -> list[tuple[int, int]]:
+    """Intervals that may overlap, as intervals that do not, in order."""
+    spans: list[tuple[int, int]] = []
+    for since, until in sorted(zip(start.tolist(), end.tolist(), strict=True)):
+        if spans and since <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], until))
+        else:
+            spans.append((since, until))
+    return spans
+
+
+def _between(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """All time but these intervals."""
+    edges = [np.iinfo(np.int64).min, *(edge for span in spans for edge in span), FOREVER]
+    return [(edges[at], edges[at + 1]) for at in range(0, len(edges), 2)]
+
+
+def _within(beliefs: Beliefs, key: int, spans: list[tuple[int, int]]) -> Beliefs:
+    """What is believed about a key, as far as it is in these intervals."""
+    mine = _where(beliefs, beliefs.key == key)
+    found = [
+        (mine.key, mine.customer, np.maximum(mine.known_from, since), np.minimum(mine.known_to, until))
+        for since, until in spans
+    ]
+    cut = Beliefs(*(np.concatenate(columns) for columns in zip(_columns(_none()), *found, strict=True)))
+    return _where(cut, cut.known_from < cut.known_to)
+
+
+def _where(beliefs: Beliefs, mask: Bools) -> Beliefs:
+    return Beliefs(*(column[mask] for column in _columns(beliefs)))
+
+
+def _columns(beliefs: Beliefs) -> tuple[Ints, Ints, Ints, Ints]:
+    return beliefs.key, beliefs.customer, beliefs.known_from, beliefs.known_to
+
+
+def _none() -> Beliefs:
+    return Beliefs(*(np.zeros(0, np.int64) for _ in range(4)))
 
 
 def _customers_of(

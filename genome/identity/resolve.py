@@ -210,8 +210,7 @@ def _slice(con: "duckdb.DuckDBPyConnection", low: int, high: int) -> Found:
         given.owner[mine], given.other[mine], times.start[mine], times.end[mine], found, given.known
     )
     times = _without_households(given, times, mine, found, own)
-    keys = Beliefs(*(np.concatenate(pair) for pair in zip(_columns(found), _columns(own), strict=True)))
-    return Found(given, times, alike, keys, members)
+    return Found(given, times, alike, households.beside_decisions(own, found, decided), members)
 
 
 def _equal_keys(settings: Settings) -> list[tuple[str, str]]:
@@ -279,10 +278,6 @@ def nothing_decided() -> tuple[Links, tuple[Ints, Ints]]:
     """What `persons` is given where nobody has merged or unmerged anything."""
     none = np.zeros(0, np.int64)
     return Links(none, none, none, none, np.zeros(0, bool)), (none, none)
-
-
-def _columns(beliefs: Beliefs) -> tuple[Ints, Ints, Ints, Ints]:
-    return beliefs.key, beliefs.customer, beliefs.known_from, beliefs.known_to
 
 
 def _rank(given: Facts) -> Ints:

@@ -1,5 +1,6 @@
 """A person's merge and its undoing: events, with who and why; nothing is moved, so nothing is lost."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -83,6 +84,36 @@ def test_what_rules_joined_is_taken_apart_and_stays_apart(home: Settings) -> Non
     assert "anonymous:a" not in now(home)
     rows = pq.read_table(resolve.current(home)["identity_links"]).to_pylist()
     assert [row["reason"] for row in rows if row["other_key"] == "anonymous:a"] == ["by_a_person"]
+
+
+def test_what_was_decided_about_a_households_key_goes_before_who_lives_there(home: Settings) -> None:
+    lives = [
+        Met(NOON + timedelta(days=day), f"contact:{who}", ("household:7",), "crm")
+        for day, who in ((3, 1), (4, 2))
+    ]
+    land(home, "b", [Met(NOON, "household:7", (), "pos"), *lives])
+    resolve.resolve(home)
+    before = now(home)
+    assert before["household:7"] == "household:7"  # two live there: it is nobody's
+    decisions.merge(at(home, 31), "household:7", "user:B", by="ann", reason="it is a shop's")
+    resolve.resolve(home)
+    merged = now(home)
+    assert merged["household:7"] == merged["user:B"] == merged["anonymous:b"]
+    assert not {"contact:1", "contact:2"} & merged.keys()  # each stands for itself
+    decisions.unmerge(at(home, 33), "household:7", "user:B", by="ann")
+    resolve.resolve(home)
+    assert now(home) == before
+    rows = pq.read_table(resolve.current(home)["identity_keys"]).to_pylist()
+    told = sorted((row["known_at"], row["known_to"]) for row in rows if row["source_key"] == "household:7")
+    assert all(until == since for (_, until), (since, _) in itertools.pairwise(told)), told
+    assert told[-1][1] is None
+
+
+def test_a_households_key_that_stands_for_a_person_is_not_merged_in_their_place(home: Settings) -> None:
+    land(home, "b", [Met(NOON, "household:7", (), "pos"), Met(NOON, "contact:1", ("household:7",), "crm")])
+    resolve.resolve(home)
+    with pytest.raises(UsageError, match=r"it stands for contact:1 .* Merge contact:1 instead"):
+        decisions.merge(home, "household:7", "user:B", by="ann")
 
 
 def test_what_cannot_be_decided_is_said(home: Settings) -> None:
