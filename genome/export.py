@@ -1,8 +1,8 @@
 """Export: a finished dbt table leaves the warehouse as Parquet, whole or as the delta of a build.
 
 A build that continues the one whose tables are published adds to a large table what it has made anew, and the keys
-whose earlier rows are dead by it. The table is written whole where there is nothing to add to, where as much would lie
-dead as half of it has, and after thirty deltas: a reader opens every part.
+whose earlier rows are dead by it. The table is written whole where there is nothing to add to, where what is added and
+what lies dead would be as much as the table, and after thirty deltas: a reader opens every part.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_DELTAS: Final = 30
-MOST_ADDED: Final = 0.5
+MOST_ADDED: Final = 1.0
 """Of the table's rows: what a delta may add, with all that lies dead in the parts before it."""
 
 _ROWS_IN_GROUP: Final[Mapping[str, int]] = {"feat_customer_genome": 2_048, "feat_offer_dna": 2_048}
