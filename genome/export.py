@@ -8,6 +8,7 @@ what lies dead would be as much as the table, and after thirty deltas: a reader 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,10 @@ _ROWS_IN_GROUP: Final[Mapping[str, int]] = {"feat_customer_genome": 2_048, "feat
 _USUAL_ROWS_IN_GROUP: Final = 122_880
 _DELTA_ROWS_IN_GROUP: Final = 8_192
 """A reader of a few keys opens thirty deltas: of groups as large as usual that would take it a third of a second."""
+_GROUPS_IN_FILE: Final = 200
+"""A larger table leaves in several files, one after the other in its order, so that an engine sorts one in memory."""
+_SAMPLED: Final = 499
+"""Of so many keys one is looked at to find where a file ends."""
 _ROWS_AT_ONCE: Final = 16_384
 BUILD_NUMBER: Final = "_build_number"
 """A table that is published in deltas says in this column which build made a row: what an engine has appended last lies
@@ -166,10 +171,12 @@ def export(
                 if table.delta.keys is not None:
                     _write_keys(connection, table.delta, area.keys_file(table.kind, table.name))
                 return Made(rows, fading, before.parts)
-    if build.number and fading.moving:
-        _write_forward(connection, relation, table, fading, path)
-    else:
-        _write(relation, table, path)
+    for number, part in enumerate(_in_order(relation, table, rows)):
+        path = area.file(table.kind, table.name, number)
+        if build.number and fading.moving:
+            _write_forward(connection, part, table, fading, path)
+        else:
+            _write(part, table, path)
     return Made(rows, fading)
 
 
@@ -188,7 +195,7 @@ def _can_grow(lake_folder: Path, before: PublishedTable, fading: Fading) -> bool
     return (
         before.fading is not None
         and before.fading.same_rules(fading)
-        and len(before.parts) <= MOST_DELTAS
+        and before.builds <= MOST_DELTAS
         and all((lake_folder / name).is_file() for name in names)
     )
 
@@ -206,6 +213,32 @@ def _fresh(
     keys = connection.table(str(delta.keys))
     others = relation.filter(f"{BUILD_NUMBER} <> {build.number}")
     return added.union(others.join(keys, delta.key, how="semi"))
+
+
+def _in_order(
+    relation: "duckdb.DuckDBPyRelation", table: ExportedTable, rows: int
+) -> "list[duckdb.DuckDBPyRelation]":
+    """The relation in ranges of what it is sorted by, none much larger than one file."""
+    at_most = _GROUPS_IN_FILE * _ROWS_IN_GROUP.get(table.model, _USUAL_ROWS_IN_GROUP)
+    wanted = -(-rows // at_most)
+    first = table.order_by[0]
+    if wanted < 2:
+        return [relation]
+    from duckdb import ColumnExpression, ConstantExpression
+
+    sampled = (
+        relation.filter(f"hash({first}) % {_SAMPLED} = 0").project(first).distinct().order(first).fetchall()
+    )
+    places = sorted({len(sampled) * number // wanted for number in range(1, wanted)} - {0})
+    ends = [ConstantExpression(sampled[place][0]) for place in places]
+    column = ColumnExpression(first)
+    ranges = []
+    for since, until in pairwise([None, *ends, None]):
+        part = relation if since is None else relation.filter(column >= since)
+        if until is not None:
+            part = part.filter(column < until if since is not None else (column < until) | column.isnull())
+        ranges.append(part)
+    return ranges
 
 
 def _write_keys(connection: "duckdb.DuckDBPyConnection", delta: Delta, path: Path) -> None:

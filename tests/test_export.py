@@ -323,6 +323,47 @@ def test_a_table_is_whole_again_after_so_many_deltas(
     assert ("bob", at(4), 0.25) in rows(warehouse.published[-1])
 
 
+@pytest.mark.parametrize("continues", [False, True])
+def test_a_large_table_leaves_in_several_files_one_after_the_other(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, continues: bool
+) -> None:
+    monkeypatch.setattr(export, "_USUAL_ROWS_IN_GROUP", 1)
+    monkeypatch.setattr(export, "_GROUPS_IN_FILE", 50)
+    monkeypatch.setattr(export, "_SAMPLED", 1)
+    monkeypatch.setattr(export, "MOST_DELTAS", -1)  # whole, each time
+    if continues:
+        warehouse.build()  # who is there already is brought forward
+    for number in range(100):
+        warehouse.touch(f"c{number:03}", 1.0)
+    publication = warehouse.publish(continues=continues)
+    table = publication.table("traits")
+    sizes = [part.rows for part in table.parts]
+    assert (len(sizes), sum(sizes), max(sizes) <= 50) == (5, 206, True)
+    assert not table.has_deltas
+    assert publication.path("traits") == warehouse.settings.lake / table.path
+    told = [
+        name
+        for path in publication.files("traits")
+        for name in pq.ParquetFile(path).read(["customer_id"]).column(0).to_pylist()
+    ]
+    assert told == sorted(told)
+    assert len(rows(publication)) == 206
+    assert rows(publication, filters=[("customer_id", "=", "c017")]) == [
+        ("c017", LABEL, 100.0),
+        ("c017", at(warehouse.builds), 1.0),
+    ]
+    # and a delta after it kills rows in all of them
+    monkeypatch.setattr(export, "MOST_DELTAS", 30)
+    warehouse.build(c017=5.0, bob=7.0)
+    after = warehouse.publish()
+    assert [part.rows for part in after.table("traits").parts] == [*sizes, 4]
+    assert after.table("traits").has_deltas
+    assert after.table("traits").rows == len(rows(after)) == 206
+    assert rows(after) == resolved(after)
+    assert ("c017", at(warehouse.builds), 5.0) in rows(after)
+    assert ("c018", at(warehouse.builds), 0.5) in rows(after)
+
+
 def test_a_version_after_one_that_was_refused_is_whole(warehouse: Warehouse) -> None:
     warehouse.build(ann=1.0)
     warehouse.stage()  # the gate refuses it

@@ -91,8 +91,13 @@ class PublishedTable:
 
     @property
     def has_deltas(self) -> bool:
-        """Whether a reader has to put parts together."""
-        return self.fading is not None and len(self.parts) > 1
+        """Whether a reader has to put the rows of several builds together."""
+        return self.fading is not None and self.builds > 1
+
+    @property
+    def builds(self) -> int:
+        """How many builds its parts are of: one may have written several files."""
+        return len({PurePosixPath(part.file).parent for part in self.parts})
 
     @property
     def present(self) -> str:
