@@ -28,7 +28,7 @@ MOST_ADDED: Final = 1.0
 _ROWS_IN_GROUP: Final[Mapping[str, int]] = {"feat_customer_genome": 2_048, "feat_offer_dna": 2_048}
 """Rows that hold lists of a thousand genes are large: small groups let a reader of a few keys skip the rest."""
 _USUAL_ROWS_IN_GROUP: Final = 122_880
-_DELTA_ROWS_IN_GROUP: Final = 8_192
+_DELTA_ROWS_IN_GROUP: Final = 32_768
 """A reader of a few keys opens thirty deltas: of groups as large as usual that would take it a third of a second."""
 _GROUPS_IN_FILE: Final = 200
 """A larger table leaves in several files, one after the other in its order, so that an engine sorts one in memory."""
