@@ -5,7 +5,8 @@
              whose rows in part 0 are dead by it         v=<epoch>/keys.parquet
     part 2   …
 
-Most tables are one part, written whole in each version. `genome/lake/whole.py` puts the others together.
+Most tables are one part, written whole in each version. A large one that is whole is several (`part-00001.parquet` …),
+of one build. `genome/lake/whole.py` puts the others together.
 """
 
 import hashlib
