@@ -92,8 +92,8 @@ def raw(settings: Settings, told: Path, *, day: bool) -> dict[str, Any]:
     call += ["--memory", settings.memory_limit, *(["--day"] if day else [])]
     memory = PeakMemory()
     memory.start()
-    said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(said)
+    done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
     return {"seconds": found["seconds"], "peak_memory_mb": round(memory.stop() / 2**20)}
 
 
@@ -120,6 +120,7 @@ def size(
     interactions = plain_lake.write_history(settings_of(0), shape)
     say(f"a build of everything ({interactions:,} interactions)")
     full = measured(settings_of(0), full=True)
+    say(f"{full}")
     inputs = [told(settings_of(0), "full")]
     kept: list[dict[str, Any]] = []
     rows = 0
