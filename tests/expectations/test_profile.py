@@ -135,6 +135,20 @@ def test_each_rule_fails_alone_and_says_in_how_many_rows(
     assert found == {(expectation, columns): extent}
 
 
+def test_where_no_row_has_a_value_its_mean_is_not_asked(
+    judge: Judge, settings: Settings, tmp_path: Path
+) -> None:
+    # as z-scores have none in a retailer's first month: there is nobody yet to be compared with
+    described = staged.contract(SCHEMA, GRAIN, NEVER_NULL)
+    rows = [row(number, total=None) for number in range(3)]
+    rules = [rule for rule in RULES if "total" in rule.columns() and len(rule.columns()) == 1]
+    parts = staged.write(tmp_path / "t", staged.table(SCHEMA, rows))
+    found = staged.outcomes(settings, judge, described, rules, parts)
+    assert [rule.type for rule in rules] == ["expect_column_mean_to_be_between"]
+    assert all(each.passed for each in found)
+    assert "expect_column_mean_to_be_between" not in {each.expectation for each in found}
+
+
 def test_a_row_that_lies_in_two_parts_breaks_the_grain(
     judge: Judge, settings: Settings, tmp_path: Path
 ) -> None:
