@@ -246,26 +246,49 @@ def _flat(sizes: list[dict[str, Any]]) -> str:
     return told
 
 
+def _millions(each: dict[str, Any]) -> float:
+    return float(each["interactions"]) / 1e6
+
+
 def _draw(sizes: list[dict[str, Any]]) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     with mpl.rc_context({"svg.hashsalt": "genome", "svg.fonttype": "none", "font.size": 9}):
         figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-        at = [each["interactions"] / 1e6 for each in sizes]
-        for name, label, mark in (
-            ("full", "everything", "o-"),
-            ("raw_full", "everything, raw DuckDB", "o--"),
-            ("day", "one more day", "s-"),
-            ("raw_day", "one more day, raw DuckDB", "s--"),
+        for color, (name, label, mark) in zip(
+            ("C0", "C0", "C1", "C1"),
+            (
+                ("full", "everything", "o-"),
+                ("raw_full", "everything, raw DuckDB", "o:"),
+                ("day", "one more day", "s-"),
+                ("raw_day", "one more day, raw DuckDB", "s:"),
+            ),
+            strict=True,
         ):
-            measured_at = [
-                (x, each[name]["seconds"]) for x, each in zip(at, sizes, strict=True) if each[name]
-            ]
-            axes.plot(*zip(*sorted(measured_at), strict=True), mark, label=label, markersize=4)
+            # A line joins what is of the same customers.
+            for customers in sorted({each["customers"] for each in sizes if each[name]}):
+                mine = [each for each in sizes if each["customers"] == customers and each[name]]
+                seconds = [each[name]["seconds"] for each in mine]
+                [line] = axes.plot(
+                    [_millions(each) for each in mine], seconds, mark, color=color, markersize=5
+                )
+                if mark.endswith(":"):
+                    line.set_markerfacecolor("white")
+            line.set_label(label)
+        for each in sizes:
+            told = f"{each['customers']:,} × {each['days']} days"
+            where = (_millions(each), each["full"]["seconds"])
+            axes.annotate(told, where, (0, 7), textcoords="offset points", ha="center", fontsize=7)
+        axes.margins(0.15)
         axes.set(xscale="log", yscale="log", xlabel="million interactions of history", ylabel="seconds")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3, which="both", linewidth=0.4)
         axes.legend(frameon=False)
         figure.savefig(PICTURE, metadata={"Date": None})
