@@ -121,7 +121,7 @@ def resident_bytes(leader: ProcessId) -> int:
 
 
 def terminate(leaders: Iterable[ProcessId], grace_seconds: float) -> None:
-    """End processes and all below them: SIGTERM to each leader, later SIGKILL to what is left.
+    """End processes and all below them: SIGTERM to each leader, later SIGKILL to what is left; none runs after.
 
     Only the leaders are asked: a scheduler that gets the signal ends its own tasks in good order.
     """
@@ -142,6 +142,11 @@ def terminate(leaders: Iterable[ProcessId], grace_seconds: float) -> None:
         time.sleep(0.05)
     for each in members.values():
         _signal(each, signal.SIGKILL)
+    # A kill takes effect when the kernel gets to it; a port or a lock that is still held is not free. (What
+    # hangs in the kernel, on a dead disk say, cannot be ended: it is not waited for for ever.)
+    deadline = time.monotonic() + 5.0
+    while any(each.is_alive() for each in members.values()) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _signal(process: ProcessId, number: signal.Signals) -> None:
