@@ -29,7 +29,7 @@ from simulate import PeakMemory
 
 from expectations import gate
 from genome import warehouse
-from genome.lake import publish
+from genome.lake import layout, publish
 from genome.settings import PROJECT_ROOT, Settings
 
 RESULTS = Path(__file__).parent / "results" / "genome.json"
@@ -100,8 +100,8 @@ def raw(settings: Settings, told: Path, *, day: bool) -> dict[str, Any]:
 def size(
     customers: int, days: int, repeat: int, memory_limit: str, folder: Path, *, beside_raw: bool
 ) -> dict[str, Any]:
-    """One size, from its lake to its last day; then the same by hand, without the platform's warehouse (of 100 million
-    interactions two do not fit on a small disk)."""
+    """One size, from its lake to its last day; then the same by hand, after what the platform made has gone (of 100
+    million interactions two warehouses do not fit on a small disk)."""
     shape = plain_lake.Shape(customers, days)
     home = folder / f"{customers}-{days}"
 
@@ -146,9 +146,12 @@ def size(
     by_hand: list[dict[str, Any]] = []
     if beside_raw:
         late.warehouse.unlink()
-        for number, each in enumerate(inputs):
-            say(f"{each.name} by hand")
-            by_hand.append(raw(late, each, day=number > 0))
+        for each in late.lake.iterdir():  # raw DuckDB reads interactions and offers alone
+            if each.is_dir() and each.name not in (layout.INTERACTIONS, layout.CATALOG):
+                shutil.rmtree(each)
+        for number, known in enumerate(inputs):
+            say(f"{known.name} by hand")
+            by_hand.append(raw(late, known, day=number > 0))
             say(f"{by_hand[-1]}")
     found = {
         "customers": customers,
