@@ -153,7 +153,7 @@ def size(
             say(f"{known.name} by hand")
             by_hand.append(raw(late, known, day=number > 0))
             say(f"{by_hand[-1]}")
-    found = {
+    found: dict[str, Any] = {
         "customers": customers,
         "days": days,
         "interactions": interactions,
