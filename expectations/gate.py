@@ -208,11 +208,10 @@ def judge_table(
     answers = profile.answers(connection, parts, staged.types, [rule.asked for rule in rules], staged.rows)
     asked = [
         (of_volume, its_answer),
-        # No values have no mean: in a retailer's first month there is nobody yet that genomes could be compared with.
         *(
             (rule, answer)
             for rule, answer in zip(rules, answers, strict=True)
-            if not (isinstance(rule.asked, Mean) and answer is not None and answer.counted == 0)
+            if not (rule.passes_without_values and answer is not None and answer.counted == 0)
         ),
     ]
     held = judge.answers(f"{table}.profile", [(rule.asked, answer) for rule, answer in asked])

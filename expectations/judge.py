@@ -83,7 +83,7 @@ def _judged(rule: Asked, column: str) -> tuple[str, dict[str, Any]]:
     if isinstance(rule, Held):
         return "expect_column_values_to_be_between", {"column": column, "min_value": rule.mostly}
     if isinstance(rule, Mean):
-        # The mean of one row is that row.
+        # The mean of one row is that row; and no mean, of no values, lies in no bounds.
         return "expect_column_mean_to_be_between", {"column": column, **rule.bounds()}
     if isinstance(rule, Bounds):
         return "expect_column_values_to_be_between", {"column": column, **rule.bounds()}

@@ -21,26 +21,35 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from expectations.rules import SUPPORTED, Asked
+from expectations.rules import SUPPORTED, Asked, Mean
 from genome.errors import GenomeError
 
 SUITES = Path(__file__).resolve().parent / "suites"
 
 
 class Rule(BaseModel):
-    """One expectation, and the reason that a person reads when it fails."""
+    """One expectation, and the reason that a person reads when it fails.
+
+    Attributes:
+        type: Great Expectations' name of it.
+        kwargs: its arguments.
+        why: what broke, if it fails.
+        passes_without_values: a mean is not asked where no row has a value; else it fails, as a mean of nothing does.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: str = Field(pattern=r"^expect_[a-z_]+$")
     kwargs: dict[str, Any] = Field(default_factory=dict)
     why: str = Field(min_length=10)
+    passes_without_values: bool = False
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> "Rule":
         if self.type not in SUPPORTED:
             raise ValueError(f"the gate cannot answer '{self.type}': use one of {', '.join(SUPPORTED)}")
-        _ = self.asked
+        if self.passes_without_values and not isinstance(self.asked, Mean):
+            raise ValueError("passes_without_values is said of a mean: other rules pass over missing values")
         return self
 
     @cached_property

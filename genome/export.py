@@ -33,7 +33,9 @@ _DELTA_ROWS_IN_GROUP: Final = 32_768
 _GROUPS_IN_FILE: Final = 200
 """A larger table leaves in several files, one after the other in its order, so that an engine sorts one in memory."""
 _SAMPLED: Final = 499
-"""Of so many keys one is looked at to find where a file ends."""
+"""Of so many keys one is looked at to find where a file ends …"""
+_SAMPLES_OF_A_FILE: Final = 20
+"""… where that finds at least so many for each file."""
 _ROWS_AT_ONCE: Final = 16_384
 BUILD_NUMBER: Final = "_build_number"
 """A table that is published in deltas says in this column which build made a row: what an engine has appended last lies
@@ -226,9 +228,12 @@ def _in_order(
         return [relation]
     from duckdb import ColumnExpression, ConstantExpression
 
-    sampled = (
-        relation.filter(f"hash({first}) % {_SAMPLED} = 0").project(first).distinct().order(first).fetchall()
-    )
+    def values(of: "duckdb.DuckDBPyRelation") -> list[Any]:
+        return of.project(first).distinct().order(first).fetchall()
+
+    sampled = values(relation.filter(f"hash({first}) % {_SAMPLED} = 0"))
+    if len(sampled) < wanted * _SAMPLES_OF_A_FILE:  # of campaigns there are few: all of them, then
+        sampled = values(relation)
     places = sorted({len(sampled) * number // wanted for number in range(1, wanted)} - {0})
     ends = [ConstantExpression(sampled[place][0]) for place in places]
     column = ColumnExpression(first)

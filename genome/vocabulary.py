@@ -59,7 +59,12 @@ TEXT_FIELDS: Final = frozenset(
         "description",
     }
 )
-"""Where such an event has those words, at whatever depth: every string in such a field is one of them."""
+"""Where such an event has those words, at whatever depth."""
+NOT_SAID: Final = frozenset(
+    {"question", "prompt", "title", "label", "name", "author", "description", "type", "id"}
+)
+"""What stands beside a person's words inside such a field, and is the form's or the shop's: its motives are nobody's.
+(`description` is the person's own at the top of an event; deeper, products and cases have one.)"""
 CHANNELS: Final = frozenset({"web", "app", "survey", "social", "service"})
 """Channels of which dbt stages motives; of the others they are not evidence, live as little as there."""
 

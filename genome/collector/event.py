@@ -455,33 +455,39 @@ def _without_words(name: str, properties: dict[str, Any]) -> tuple[dict[str, Any
     An agent's answer has neither.
     """
     kept = {key: value for key, value in properties.items() if key != vocabulary.PROPERTY}
-    said: list[str] = []
-    if name in vocabulary.TEXT_EVENTS:
-        kept = _unsaid(kept, said, is_words=False)
-    if properties.get("author") == vocabulary.AGENT:
+    if name not in vocabulary.TEXT_EVENTS:
         return kept, ""
+    said: list[str] = []
+    kept = _unsaid(kept, said)
     words = "\n".join(said)
     found = vocabulary.motives().said(words)
     return kept if found is None else {**kept, vocabulary.PROPERTY: found}, words
 
 
-def _unsaid(value: Any, said: list[str], *, is_words: bool) -> Any:
-    """A value without the strings of fields that hold words, at whatever depth; they are added to `said`, in the order
-    of their fields' names. Numbers and ticks stay."""
+def _unsaid(
+    value: Any, said: list[str], *, is_words: bool = False, is_heard: bool = True, is_top: bool = True
+) -> Any:
+    """A value without the strings of fields that hold words, at whatever depth; numbers and ticks stay.
+
+    What the person said is added to `said`, in the order of the fields' names. What stands beside it (a question of the
+    form, an agent's answer, the name of a product) is left out, too, but it is nobody's motive and not kept.
+    """
     if isinstance(value, dict):
+        is_heard = is_heard and value.get("author") != vocabulary.AGENT
         kept = {}
         for key in sorted(value):
             mine = is_words or key in vocabulary.TEXT_FIELDS
-            if mine and isinstance(value[key], str):
+            heard = is_heard and (is_top or not (key in vocabulary.NOT_SAID or key.endswith("_id")))
+            if not (mine and isinstance(value[key], str)):
+                kept[key] = _unsaid(value[key], said, is_words=mine, is_heard=heard, is_top=False)
+            elif heard:
                 said.append(value[key])
-            else:
-                kept[key] = _unsaid(value[key], said, is_words=mine)
         return {key: kept[key] for key in value if key in kept}
     if isinstance(value, list):
         if is_words:
-            said += [each for each in value if isinstance(each, str)]
+            said += [each for each in value if isinstance(each, str) and is_heard]
             value = [each for each in value if not isinstance(each, str)]
-        return [_unsaid(each, said, is_words=is_words) for each in value]
+        return [_unsaid(each, said, is_words=is_words, is_heard=is_heard, is_top=False) for each in value]
     return value
 
 

@@ -62,7 +62,8 @@ def merge(settings: Settings, one: str, other: str, *, by: str, reason: str = ""
     for key, customer in ((one, first), (other, second)):
         if key.startswith(f"{rules.HOUSEHOLD}:") and customer != key:
             raise UsageError(
-                f"{key} is a household's key; it stands for {customer} while nobody else is known to live there.",
+                f"{key} is a household's key, and stands for {customer}: nobody else is known to live there, or"
+                " somebody has merged it.",
                 f"Merge {customer} instead.",
             )
     if first == second:

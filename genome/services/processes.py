@@ -140,12 +140,16 @@ def terminate(leaders: Iterable[ProcessId], grace_seconds: float) -> None:
         if not orphans or time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    for each in members.values():
-        _signal(each, signal.SIGKILL)
-    # A kill takes effect when the kernel gets to it; a port or a lock that is still held is not free. (What
-    # hangs in the kernel, on a dead disk say, cannot be ended: it is not waited for for ever.)
+    # A kill takes effect when the kernel gets to it, and a port or a lock is free only then; meanwhile one that has not
+    # ended may have started another. (What hangs in the kernel, on a dead disk say, is not waited for for ever.)
     deadline = time.monotonic() + 5.0
-    while any(each.is_alive() for each in members.values()) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        members |= {(each.pid, each.created): each for leader in leaders for each in family(leader)}
+        left = [each for each in members.values() if each.is_alive()]
+        if not left:
+            break
+        for each in left:
+            _signal(each, signal.SIGKILL)
         time.sleep(0.01)
 
 

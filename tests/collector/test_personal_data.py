@@ -164,6 +164,46 @@ def test_words_are_found_at_whatever_depth_an_sdk_sends_them(collector: Running)
     }
 
 
+def test_only_the_persons_own_words_are_heard(collector: Running, reader: Texts) -> None:
+    source = collector.source("app")
+    form = [
+        {"question": "How important is a low price to you?", "question_id": "price", "answer": "not at all"},
+        {"question": {"text": "Do you buy organic food?"}, "value": "my canary does"},
+    ]
+    talk = [
+        {"author": "agent", "text": "We have cheaper, organic seed", "parts": [{"body": "fair trade"}]},
+        {"author": "customer", "text": "where is my parcel, the delivery is late"},
+    ]
+    sold = [{"product_id": "p", "description": "Organic fair trade seed"}]
+    sent = {
+        "Survey Submitted": {"survey_id": "s", "answers": form},
+        "Ticket Opened": {"case_id": "7", "messages": talk},
+        "Complaint Opened": {"case_id": "8", "message": "my canary is ill", "products": sold},
+        "Product Reviewed": {
+            "product_id": "p",
+            "review": {"product_id": "fair trade", "text": "so expensive"},
+        },
+    }
+    batch = [track(name, userId="form", properties=properties) for name, properties in sent.items()]
+    assert collector.batch(source, batch).status_code == 200
+    assert {each.name: each.properties for each in collector.records(source)} == {
+        "Survey Submitted": {"survey_id": "s", "answers": [{}, {"question": {}}]},
+        "Ticket Opened": {
+            "case_id": "7",
+            "messages": [{"author": "agent", "parts": [{}]}, {"author": "customer"}],
+            "_motives": "delivery",
+        },
+        "Complaint Opened": {"case_id": "8", "products": [{"product_id": "p"}]},
+        "Product Reviewed": {"product_id": "p", "review": {}, "_motives": "price"},
+    }
+    assert sorted(each.text for each in written(reader, "form")) == [
+        "my canary is ill",
+        "not at all\nmy canary does",
+        "so expensive",
+        "where is my parcel, the delivery is late",
+    ]
+
+
 @pytest.fixture
 def reader(collector: Running) -> Iterator[Texts]:
     vault = Vault(collector.settings)

@@ -10,6 +10,7 @@ import pytest
 from support import staged
 
 from expectations.judge import Judge
+from expectations.suite import Rule
 from genome.errors import GenomeError
 from genome.settings import Settings
 
@@ -135,18 +136,24 @@ def test_each_rule_fails_alone_and_says_in_how_many_rows(
     assert found == {(expectation, columns): extent}
 
 
-def test_where_no_row_has_a_value_its_mean_is_not_asked(
+def test_a_mean_of_no_values_fails_unless_the_rule_says_otherwise(
     judge: Judge, settings: Settings, tmp_path: Path
 ) -> None:
     # as z-scores have none in a retailer's first month: there is nobody yet to be compared with
-    described = staged.contract(SCHEMA, GRAIN, NEVER_NULL)
     rows = [row(number, total=None) for number in range(3)]
-    rules = [rule for rule in RULES if "total" in rule.columns() and len(rule.columns()) == 1]
-    parts = staged.write(tmp_path / "t", staged.table(SCHEMA, rows))
-    found = staged.outcomes(settings, judge, described, rules, parts)
-    assert [rule.type for rule in rules] == ["expect_column_mean_to_be_between"]
-    assert all(each.passed for each in found)
-    assert "expect_column_mean_to_be_between" not in {each.expectation for each in found}
+    none = staged.write(tmp_path / "none", staged.table(SCHEMA, rows))
+    some = staged.write(tmp_path / "some", staged.table(SCHEMA, [row(0, total=1e9), *rows[1:]]))
+    (rule,) = (rule for rule in RULES if rule.type == "expect_column_mean_to_be_between")
+    lenient = rule.model_copy(update={"passes_without_values": True})
+
+    def judged(asked: Rule, parts: Path) -> list[bool]:
+        described = staged.contract(SCHEMA, GRAIN, NEVER_NULL)
+        found = staged.outcomes(settings, judge, described, [asked], parts)
+        assert all(each.passed for each in found if each.expectation != rule.type)
+        return [each.passed for each in found if each.expectation == rule.type]
+
+    assert (judged(rule, none), judged(rule, some)) == ([False], [False])
+    assert (judged(lenient, none), judged(lenient, some)) == ([], [False])
 
 
 def test_a_row_that_lies_in_two_parts_breaks_the_grain(
