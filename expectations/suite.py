@@ -48,7 +48,8 @@ class Rule(BaseModel):
     def _can_be_answered(self) -> "Rule":
         if self.type not in SUPPORTED:
             raise ValueError(f"the gate cannot answer '{self.type}': use one of {', '.join(SUPPORTED)}")
-        if self.passes_without_values and not isinstance(self.asked, Mean):
+        asked = self.asked  # its arguments are checked here
+        if self.passes_without_values and not isinstance(asked, Mean):
             raise ValueError("passes_without_values is said of a mean: other rules pass over missing values")
         return self
 

@@ -112,7 +112,7 @@ def test_what_was_decided_about_a_households_key_goes_before_who_lives_there(hom
 def test_a_households_key_that_stands_for_a_person_is_not_merged_in_their_place(home: Settings) -> None:
     land(home, "b", [Met(NOON, "household:7", (), "pos"), Met(NOON, "contact:1", ("household:7",), "crm")])
     resolve.resolve(home)
-    with pytest.raises(UsageError, match=r"it stands for contact:1 .* Merge contact:1 instead"):
+    with pytest.raises(UsageError, match=r"stands for contact:1: .* Merge contact:1 instead"):
         decisions.merge(home, "household:7", "user:B", by="ann")
 
 

@@ -1,15 +1,14 @@
 {#- Where the population had chosen among several genes of a locus before this month began, each gene of the locus is
     compared with it. Where that fails, the population table is empty or not theirs, which no mean of z-scores would say. -#}
-{% test whoever_can_be_compared_is(model, months, clock) %}
+{% test whoever_can_be_compared_is(model, months) %}
     with chosen as (
         select
-            months.gene_hash,
-            max(months.locus_number) as locus_number
-        from {{ months }} as months
-        cross join {{ clock }} as clock
-        where months.month_date < cast(date_trunc('month', {{ local_date('clock.as_of') }}) as date)
-        group by months.gene_hash
-        having sum(months.evidence_count) > 0 and sum(months.squares_character) > 0
+            gene_hash,
+            max(locus_number) as locus_number
+        from {{ months }}
+        where month_date < cast(date_trunc('month', {{ local_date(build_said('as_of')) }}) as date)
+        group by gene_hash
+        having sum(evidence_count) > 0 and sum(squares_character) > 0
     ),
 
     several as (
