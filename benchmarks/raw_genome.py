@@ -210,6 +210,27 @@ _USUAL_ROWS_IN_FILE = 25_000_000
 """As the platform's: a sort of all rows of a large table at once spills more than a disk may hold."""
 
 
+def _ranges(engine: duckdb.DuckDBPyConnection, table: str, part: int) -> list[str]:
+    """The rows of a part, as conditions: in so many ranges of their keys that one file holds each."""
+    mine = f"part = {part}"
+    ((rows,),) = engine.execute(f"SELECT count(*) FROM {table} WHERE {mine}").fetchall()
+    wanted = 1 + rows // _ROWS_IN_FILE.get(table, _USUAL_ROWS_IN_FILE)
+    if wanted == 1:
+        return [mine]
+    places = [number / wanted for number in range(1, wanted)]
+    ((ends,),) = engine.execute(
+        f"SELECT quantile_disc(source_key, {places}) FROM {table} WHERE {mine} AND hash(source_key) % 499 = 0"
+    ).fetchall()
+    return [
+        f"{mine} AND source_key < '{ends[0]}'",
+        *(
+            f"{mine} AND source_key >= '{since}' AND source_key < '{until}'"
+            for since, until in pairwise(ends)
+        ),
+        f"{mine} AND source_key >= '{ends[-1]}'",
+    ]
+
+
 def make(told: Path, out: Path, memory: str, *, day: bool) -> dict[str, float]:
     """Make the tables in `out`, or add what has landed since to them; seconds by step."""
     out.mkdir(exist_ok=True)
@@ -277,20 +298,7 @@ def make(told: Path, out: Path, memory: str, *, day: bool) -> dict[str, float]:
                 else:
                     step(name, f"CREATE TABLE made_{name} AS {made}")
         for name, order in _ORDER.items():
-            ((rows,),) = engine.execute(f"SELECT count(*) FROM {name} WHERE part = {part}").fetchall()
-            wanted = 1 + rows // _ROWS_IN_FILE.get(name, _USUAL_ROWS_IN_FILE)
-            ends = (
-                engine.execute(
-                    f"SELECT quantile_disc(source_key, {[number / wanted for number in range(1, wanted)]})"
-                    f" FROM {name} WHERE part = {part} AND hash(source_key) % 499 = 0"
-                ).fetchall()[0][0]
-                if wanted > 1
-                else []
-            )
-            for number, (since, until) in enumerate(pairwise([None, *ends, None])):
-                mine = f"part = {part}"
-                mine += f" AND source_key >= '{since}'" if since else ""
-                mine += f" AND source_key < '{until}'" if until else ""
+            for number, mine in enumerate(_ranges(engine, name, part)):
                 step(
                     f"{name} written",
                     f"COPY (SELECT * EXCLUDE (part) FROM {name} WHERE {mine} ORDER BY {order})"

@@ -19,6 +19,7 @@ from genome import vocabulary
 from genome.collector import contracts, limits
 from genome.collector.record import Record
 from genome.collector.sources import Source
+from genome.collector.words import without_words
 from genome.identity import normal
 from genome.identity.personal import Scrubber, is_impersonal, is_plain
 from genome.identity.texts import Text
@@ -223,8 +224,10 @@ def _accept(
     # What is personal goes before anything else is made of the event.
     traits = incoming.traits or {}
     words = ""
-    if name in vocabulary.TEXT_EVENTS or vocabulary.PROPERTY in properties:
-        properties, words = _without_words(name, properties)
+    if vocabulary.PROPERTY in properties:  # nobody sends motives: they are recognised
+        properties = {key: value for key, value in properties.items() if key != vocabulary.PROPERTY}
+    if name in vocabulary.TEXT_EVENTS:
+        properties, words = without_words(properties)
     plain = is_plain(raw)
     if properties and not (plain and is_impersonal(properties)):
         properties = scrubber.fields(properties)
@@ -447,48 +450,6 @@ def _lowered(values: Any) -> set[str]:
 
 
 # Shape
-
-
-def _without_words(name: str, properties: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Of what a person wrote nothing goes on but the motives that it names; and the words, for the vault alone.
-
-    An agent's answer has neither.
-    """
-    kept = {key: value for key, value in properties.items() if key != vocabulary.PROPERTY}
-    if name not in vocabulary.TEXT_EVENTS:
-        return kept, ""
-    said: list[str] = []
-    kept = _unsaid(kept, said)
-    words = "\n".join(said)
-    found = vocabulary.motives().said(words)
-    return kept if found is None else {**kept, vocabulary.PROPERTY: found}, words
-
-
-def _unsaid(
-    value: Any, said: list[str], *, is_words: bool = False, is_heard: bool = True, is_top: bool = True
-) -> Any:
-    """A value without the strings of fields that hold words, at whatever depth; numbers and ticks stay.
-
-    What the person said is added to `said`, in the order of the fields' names. What stands beside it (a question of the
-    form, an agent's answer, the name of a product) is left out, too, but it is nobody's motive and not kept.
-    """
-    if isinstance(value, dict):
-        is_heard = is_heard and value.get("author") != vocabulary.AGENT
-        kept = {}
-        for key in sorted(value):
-            mine = is_words or key in vocabulary.TEXT_FIELDS
-            heard = is_heard and (is_top or not (key in vocabulary.NOT_SAID or key.endswith("_id")))
-            if not (mine and isinstance(value[key], str)):
-                kept[key] = _unsaid(value[key], said, is_words=mine, is_heard=heard, is_top=False)
-            elif heard:
-                said.append(value[key])
-        return {key: kept[key] for key in value if key in kept}
-    if isinstance(value, list):
-        if is_words:
-            said += [each for each in value if isinstance(each, str) and is_heard]
-            value = [each for each in value if not isinstance(each, str)]
-        return [_unsaid(each, said, is_words=is_words, is_heard=is_heard, is_top=False) for each in value]
-    return value
 
 
 def _text(record: Record, words: str) -> Text:

@@ -126,7 +126,14 @@ def terminate(leaders: Iterable[ProcessId], grace_seconds: float) -> None:
     Only the leaders are asked: a scheduler that gets the signal ends its own tasks in good order.
     """
     leaders = list(leaders)
-    members = {(each.pid, each.created): each for leader in leaders for each in family(leader)}
+    members: dict[tuple[int, float], ProcessId] = {}
+
+    def alive() -> list[ProcessId]:
+        """Who still runs of all who were ever seen: one that has not ended may have started another."""
+        members.update({(each.pid, each.created): each for leader in leaders for each in family(leader)})
+        return [each for each in members.values() if each.is_alive()]
+
+    alive()
     for leader in leaders:
         _signal(leader, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
@@ -134,20 +141,12 @@ def terminate(leaders: Iterable[ProcessId], grace_seconds: float) -> None:
         time.sleep(0.05)
     # Those that a leader left behind get a moment: they may just be finishing because it ended.
     deadline = time.monotonic() + 2.0
-    while True:
-        members |= {(each.pid, each.created): each for leader in leaders for each in family(leader)}
-        orphans = [each for each in members.values() if each not in leaders and each.is_alive()]
-        if not orphans or time.monotonic() > deadline:
-            break
+    while any(each not in leaders for each in alive()) and time.monotonic() <= deadline:
         time.sleep(0.05)
-    # A kill takes effect when the kernel gets to it, and a port or a lock is free only then; meanwhile one that has not
-    # ended may have started another. (What hangs in the kernel, on a dead disk say, is not waited for for ever.)
+    # A kill takes effect when the kernel gets to it, and a port or a lock is free only then. (What hangs in the kernel,
+    # on a dead disk say, is not waited for for ever.)
     deadline = time.monotonic() + 5.0
-    while time.monotonic() < deadline:
-        members |= {(each.pid, each.created): each for leader in leaders for each in family(leader)}
-        left = [each for each in members.values() if each.is_alive()]
-        if not left:
-            break
+    while (left := alive()) and time.monotonic() < deadline:
         for each in left:
             _signal(each, signal.SIGKILL)
         time.sleep(0.01)
