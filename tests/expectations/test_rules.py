@@ -28,8 +28,8 @@ BETWEEN = "expect_column_values_to_be_between"
 EQUAL = "expect_column_pair_values_to_be_equal"
 
 
-def suite_of(folder: Path, expectation: str, kwargs: dict[str, Any]) -> None:
-    rule = {"type": expectation, "kwargs": kwargs, "why": "so that the test can see it"}
+def suite_of(folder: Path, expectation: str, kwargs: dict[str, Any], **said: bool) -> None:
+    rule = {"type": expectation, "kwargs": kwargs, "why": "so that the test can see it", **said}
     (folder / "t.yml").write_text(yaml.safe_dump({"table": "t", "expectations": [rule]}))
 
 
@@ -64,6 +64,16 @@ def test_arguments_are_checked_when_the_suite_is_read(
 ) -> None:
     suite_of(tmp_path, expectation, kwargs)
     with pytest.raises(GenomeError, match=rf"(?s)t\.yml is no suite: .*{said}"):
+        suites(tmp_path)
+
+
+def test_only_a_mean_may_pass_without_values(tmp_path: Path) -> None:
+    asked = {"column": "x", "min_value": 0}
+    suite_of(tmp_path, "expect_column_mean_to_be_between", asked, passes_without_values=True)
+    assert suites(tmp_path)["t"].expectations[0].passes_without_values
+    suites.cache_clear()
+    suite_of(tmp_path, BETWEEN, asked, passes_without_values=True)
+    with pytest.raises(GenomeError, match=r"(?s)t\.yml is no suite: .*said of a mean"):
         suites(tmp_path)
 
 
